@@ -1,0 +1,74 @@
+"""What the engine refuses, and how it says so.
+
+DseError
+├── AskedWrongly           exit 2: the user asked for something that cannot be
+│   ├── ConfigError        a sweep file with mistakes (all of them at once)
+│   ├── TargetError        a POINT or a model of the user's own that cannot be found or built
+│   └── DataError          a data set that is missing, damaged or unknown
+├── RunFolderError         a run folder that cannot be used as it is
+├── TracingError           a model that cannot be counted (it raised, or its data are not numbers)
+├── CheckpointError        weights that cannot be read
+└── TrialFailure           an expected failure of one trial: it becomes a record, the sweep goes on
+    ├── BuildFailure       a design that cannot be built
+    ├── DivergedFailure    a loss that is not a number, or exploded
+    └── UncountedFailure   a model with an operator that nobody can count
+"""
+
+from collections.abc import Sequence
+
+
+class DseError(Exception):
+    """Base of every refusal of the engine."""
+
+
+class AskedWrongly(DseError):
+    """The user asked for something that cannot be: the command ends with 2."""
+
+
+class ConfigError(AskedWrongly):
+    """A sweep file that cannot be used.
+
+    problems : one line a mistake, each "file:line:column: place: what is wrong. What would be right"
+    """
+
+    def __init__(self, problems: Sequence[str] | str) -> None:
+        self.problems: tuple[str, ...] = (
+            (problems,) if isinstance(problems, str) else tuple(problems)
+        )
+        super().__init__("\n".join(self.problems))
+
+
+class TargetError(AskedWrongly):
+    """A POINT, or a model of the user's own, that cannot be found or built."""
+
+
+class DataError(AskedWrongly):
+    """A data set that is missing, damaged or unknown."""
+
+
+class RunFolderError(DseError):
+    """A run folder that cannot be used as it is."""
+
+
+class TracingError(DseError):
+    """A model that cannot be counted."""
+
+
+class CheckpointError(DseError):
+    """Weights that cannot be read."""
+
+
+class TrialFailure(DseError):
+    """An expected failure of one trial: it becomes a record with a reason, and the sweep goes on."""
+
+
+class BuildFailure(TrialFailure):
+    """A design that cannot be built."""
+
+
+class DivergedFailure(TrialFailure):
+    """A training whose loss is not a number, or exploded."""
+
+
+class UncountedFailure(TrialFailure):
+    """A model with an operator that nobody can count."""

@@ -1,0 +1,33 @@
+"""Counts in, energy out: hardware profiles and energy models, without torch."""
+
+from energy_models.counts import (
+    Geometry,
+    LayerCounts,
+    ModelCounts,
+    NeuronUpdates,
+    OpCounts,
+    StepCounts,
+    Uncounted,
+)
+from energy_models.errors import CountsError, EnergyModelError, ProfileError
+from energy_models.estimate import EnergyBreakdown, LayerEnergy, estimate
+from energy_models.profile import HardwareProfile, list_profiles, load_profile
+
+__all__ = [
+    "CountsError",
+    "EnergyBreakdown",
+    "EnergyModelError",
+    "Geometry",
+    "HardwareProfile",
+    "LayerCounts",
+    "LayerEnergy",
+    "ModelCounts",
+    "NeuronUpdates",
+    "OpCounts",
+    "ProfileError",
+    "StepCounts",
+    "Uncounted",
+    "estimate",
+    "list_profiles",
+    "load_profile",
+]

@@ -1,0 +1,31 @@
+"""Energy units: the only powers of ten of the house, and how a number is printed with its unit."""
+
+PJ_PER_NJ = 1e3
+PJ_PER_UJ = 1e6
+PJ_PER_MJ = 1e9
+PJ_PER_J = 1e12
+
+_ENERGY_STEPS = (
+    (PJ_PER_J, "J"),
+    (PJ_PER_MJ, "mJ"),
+    (PJ_PER_UJ, "µJ"),
+    (PJ_PER_NJ, "nJ"),
+    (1.0, "pJ"),
+)
+_COUNT_STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def format_energy(energy_pj: float, digits: int = 3) -> str:
+    """An energy with the unit that keeps the number between 1 and 1000: `12.3 nJ`."""
+    for size_pj, unit in _ENERGY_STEPS:
+        if abs(energy_pj) >= size_pj:
+            return f"{energy_pj / size_pj:.{digits}g} {unit}"
+    return f"{energy_pj:.{digits}g} pJ"
+
+
+def format_count(count: float, digits: int = 3) -> str:
+    """A count with a decimal prefix: `1.23 M`; below a thousand as it is."""
+    for size, prefix in _COUNT_STEPS:
+        if abs(count) >= size:
+            return f"{count / size:.{digits}g} {prefix}"
+    return f"{count:.{digits}g}"

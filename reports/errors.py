@@ -1,0 +1,13 @@
+"""What this package refuses, and how it says so.
+
+ReportError
+└── RecordError    a trial record cannot be read
+"""
+
+
+class ReportError(Exception):
+    """Base of every refusal of this package."""
+
+
+class RecordError(ReportError):
+    """A trial record of another schema, or with something missing."""
