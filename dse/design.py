@@ -1,13 +1,30 @@
-"""Design: one point of the search space, before it is built."""
+"""Design and Knob: one point of the search space before it is built, and what can be turned."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 KnobValue = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One number or choice of a network family that a sweep may turn.
+
+    low, high : the values that make sense, inclusive; a sweep file beyond them is refused
+    choices : the words of a choice
+    """
+
+    name: str
+    kind: Literal["int", "float", "choice"]
+    default: KnobValue
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,16 @@
-"""Variant and Knob: what a file of this room says about its network family, as plain data."""
+"""Variant: what a file of this room says about its network family, as plain data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from dse import catalogue
-from dse.design import Design, KnobValue
+from dse.design import Design, Knob
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@dataclass(frozen=True, slots=True)
-class Knob:
-    """One number or choice of a network family that a sweep may turn.
-
-    low, high : the values that make sense, inclusive; a sweep file beyond them is refused
-    choices : the words of a choice
-    """
-
-    name: str
-    kind: Literal["int", "float", "choice"]
-    default: KnobValue
-    help: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
