@@ -1,0 +1,1 @@
+"""Counting: run a model once, and tally what its products really were."""

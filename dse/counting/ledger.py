@@ -1,0 +1,346 @@
+"""The ledger: books every product, neuron event and unknown operator, and adds them up at the end.
+
+The class of a product depends on the values of the whole layer over all its calls, so pairs are
+booked by magnitude and classified once, when everything has been seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+
+from dse.counting.activity import Activity, common_step
+from dse.counting.rules import Side
+from energy_models.counts import (
+    Geometry,
+    LayerCounts,
+    ModelCounts,
+    NeuronUpdates,
+    OpCounts,
+    StepCounts,
+    Uncounted,
+)
+
+Magnitudes = tuple[
+    float | None, float | None
+]  # of the left and right factor; None: real, or weight
+Slot = tuple[Counter[str], int]  # pairs by class, and non-zero inputs
+_SIZES_KEPT = 4
+
+
+@dataclass(slots=True)
+class Call:
+    """What one call of one layer did, summed over batches.
+
+    slots : per time step found in the leading dimension (one slot where there is none): pairs by
+        magnitude, and non-zero inputs
+    """
+
+    pairs: list[Counter[Magnitudes]]
+    nonzero: list[int]
+
+
+@dataclass(slots=True)
+class Operand:
+    """All that was seen of one side of a product."""
+
+    is_real: bool = False
+    values: set[float] = field(default_factory=set)
+    is_signed: bool = False
+    has_zero: bool = False
+    nonzero: int = 0
+    units: int = 0
+    bits: int = 0
+
+    def see(self, activity: Activity, bits: int) -> None:
+        """Add what one tensor held."""
+        self.is_real |= activity.is_real
+        self.values.update(activity.values)
+        self.is_signed |= activity.is_signed
+        self.has_zero |= activity.has_zero
+        self.nonzero += activity.nonzero
+        self.units += activity.units
+        self.bits = max(self.bits, bits)
+
+    @property
+    def step(self) -> float | None:
+        """The common step of a levelled operand (any, if it holds only zeros); None if real."""
+        if self.is_real:
+            return None
+        return common_step(self.values) if self.values else 1.0
+
+    @property
+    def kind(self) -> str:
+        """`unit`, `small-integers` or `real`."""
+        step = self.step
+        if step is None:
+            return "real"
+        return "unit" if all(round(v / step) == 1 for v in self.values) else "small-integers"
+
+    @property
+    def flowing_bits(self) -> int:
+        """Bits that tell the values apart: of the dtype if real, else of levels and sign."""
+        step = self.step
+        if step is None:
+            return self.bits
+        largest = max((round(v / step) for v in self.values), default=1)
+        magnitudes = largest + (1 if self.has_zero or largest > 1 else 0)
+        states = magnitudes + (largest if self.is_signed else 0)
+        return max(1, (states - 1).bit_length())
+
+
+@dataclass(slots=True)
+class Row:
+    """One layer that multiplies, while it is being observed."""
+
+    name: str
+    operator: str
+    geometry: Geometry
+    weight: Side | None
+    left: Operand = field(default_factory=Operand)
+    right: Operand = field(default_factory=Operand)
+    weight_is_binary: bool = True
+    weight_bits: int = 0
+    weights: int = 0
+    nonzero_weights: int = 0
+    has_bias: bool = False
+    dense: int = 0
+    outputs: int = 0
+    calls: dict[int, Call] = field(default_factory=dict)
+    is_time_folded: bool = True
+    is_before_neurons: bool = True
+    folded: list[str] = field(default_factory=list)
+
+    def book(self, call: int, pairs: Mapping[Magnitudes, list[int]], nonzero: list[int]) -> None:
+        """Add the pairs of one call, per slot."""
+        slots = len(nonzero)
+        entry = self.calls.get(call)
+        if entry is None or len(entry.nonzero) != slots:
+            entry = _merged_slots(entry, slots)
+            self.calls[call] = entry
+        for key, per_slot in pairs.items():
+            for slot, count in enumerate(per_slot):
+                entry.pairs[slot][key] += count
+        for slot, count in enumerate(nonzero):
+            entry.nonzero[slot] += count
+
+
+@dataclass(slots=True)
+class NeuronRow:
+    """One module of neurons, while it is being observed."""
+
+    name: str
+    neurons: int = 0
+    events: Counter[str] = field(default_factory=Counter)
+    is_spiking: bool = True
+    spikes: list[int] = field(default_factory=list)
+    fed_by: list[str] = field(default_factory=list)
+
+    def book(self, spikes: list[int], sources: list[str]) -> None:
+        """Add the spikes of one call, per slot, and the rows that it read."""
+        if len(self.spikes) != len(spikes):
+            self.spikes = [sum(self.spikes)] + [0] * (len(spikes) - 1)
+        self.spikes = [a + b for a, b in zip(self.spikes, spikes, strict=True)]
+        self.fed_by.extend(source for source in sources if source not in self.fed_by)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Everything that was seen, in order of first appearance."""
+
+    rows: dict[str, Row | NeuronRow] = field(default_factory=dict)
+    uncounted: dict[str, list[tuple[str, tuple[tuple[int, ...], ...]]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    elements: Counter[str] = field(default_factory=Counter)
+    element_calls: Counter[str] = field(default_factory=Counter)
+    counted_calls: int = 0
+    assumptions: dict[str, None] = field(default_factory=dict)
+
+    def assume(self, text: str) -> None:
+        """Note something that the reader of the numbers has to know, once."""
+        self.assumptions[text] = None
+
+    def document(self, samples: int, time_steps: int) -> ModelCounts:
+        """Classify and divide: the count document."""
+        unknown_calls = sum(len(calls) for calls in self.uncounted.values())
+        known = self.counted_calls + unknown_calls
+        layers = tuple(
+            _layer(row, samples, time_steps)
+            if isinstance(row, Row)
+            else _neurons(row, samples, time_steps)
+            for row in self.rows.values()
+        )
+        return ModelCounts(
+            samples=samples,
+            time_steps=time_steps,
+            layers=_with_spikes_out(layers),
+            coverage=self.counted_calls / known if known else 1.0,
+            uncounted={
+                name: Uncounted(
+                    calls=len(calls),
+                    sizes=tuple(dict.fromkeys(sizes for _, sizes in calls))[:_SIZES_KEPT],
+                    modules=tuple(dict.fromkeys(module for module, _ in calls)),
+                )
+                for name, calls in self.uncounted.items()
+            },
+            not_priced={
+                name: {"calls": self.element_calls[name], "elements": elements / samples}
+                for name, elements in self.elements.items()
+            },
+            assumptions=tuple(self.assumptions),
+        )
+
+
+def _merged_slots(entry: Call | None, slots: int) -> Call:
+    # a call that sees time in its leading dimension in one batch and not in another keeps the total
+    if entry is None:
+        return Call([Counter() for _ in range(slots)], [0] * slots)
+    total: Counter[Magnitudes] = Counter()
+    for pairs in entry.pairs:
+        total.update(pairs)
+    rest = slots - 1
+    return Call([total, *(Counter() for _ in range(rest))], [sum(entry.nonzero), *([0] * rest)])
+
+
+def _layer(row: Row, samples: int, time_steps: int) -> LayerCounts:
+    classify = _Classifier(row)
+    by_call = [
+        [
+            (classify.totals(pairs), nonzero)
+            for pairs, nonzero in zip(call.pairs, call.nonzero, strict=True)
+        ]
+        for call in row.calls.values()
+    ]
+    whole_calls = [_sum_slots(slots) for slots in by_call]
+    total, nonzero = _sum_slots(whole_calls)
+    total[classify.dense_class] = row.dense
+    steps: list[Slot] = []
+    if time_steps > 1 and len(by_call) == 1:
+        steps = by_call[0]
+    elif time_steps > 1 and len(by_call) == time_steps:
+        steps = whole_calls
+    is_reused = row.is_before_neurons and not row.is_time_folded and len(by_call) == 1
+    operand = row.right if row.weight == "left" else row.left
+    has_units = classify.input_kind == "real" and operand.nonzero
+    has_spikes = classify.is_made_of_spikes
+    return LayerCounts(
+        name=row.name,
+        operator=row.operator,
+        ops=OpCounts(**{f.name: total[f.name] / samples for f in fields(OpCounts)}),
+        geometry=row.geometry,
+        has_bias=row.has_bias,
+        weight_bits=None if row.weight is None else classify.weight_bits,
+        activation_bits=operand.flowing_bits,
+        input_kind=classify.input_kind,
+        weight_kind=classify.weight_kind,
+        unit_share=operand.units / operand.nonzero if has_units else None,
+        weights=row.weights,
+        nonzero_weights=row.nonzero_weights,
+        outputs=row.outputs / samples,
+        reused_steps=time_steps if is_reused else 1,
+        spikes_in=nonzero / samples if has_spikes else None,
+        steps=tuple(_step(slot, samples, has_spikes) for slot in steps),
+        calls=tuple(_step(slot, samples, has_spikes) for slot in whole_calls),
+        folded=tuple(dict.fromkeys(row.folded)),
+    )
+
+
+class _Classifier:
+    """The classes of one layer's products, decided from all that it saw."""
+
+    def __init__(self, row: Row) -> None:
+        self.has_weight = row.weight is not None
+        self.is_binary = self.has_weight and row.weight_is_binary
+        self.left_step = None if row.weight == "left" else row.left.step
+        self.right_step = None if row.weight == "right" else row.right.step
+        self.weight_bits = row.weight_bits
+        if self.is_binary:
+            self.weight_bits = 2 if row.nonzero_weights < row.weights else 1
+        kinds = {row.left.kind} if row.weight == "right" else {row.right.kind}
+        if not self.has_weight:
+            kinds = {row.left.kind, row.right.kind}
+        self.is_made_of_spikes = "real" not in kinds
+        self.input_kind = " x ".join(sorted(kinds))
+        self.weight_kind = "activation"
+        if self.has_weight:
+            self.weight_kind = "binary" if self.is_binary else "real"
+        if "small-integers" in kinds:
+            self.dense_class = "dense_graded"
+        elif "unit" in kinds:
+            self.dense_class = "dense_binary" if self.is_binary else "dense_ac"
+        else:
+            self.dense_class = "dense_ac" if self.is_binary else "dense_mac"
+
+    def totals(self, pairs: Mapping[Magnitudes, int]) -> Counter[str]:
+        """Pairs by class."""
+        classes: Counter[str] = Counter()
+        for (left, right), count in pairs.items():
+            levels = [
+                level
+                for level in (
+                    _multiple(left, self.left_step),
+                    _multiple(right, self.right_step),
+                )
+                if level is not None
+            ]
+            if not levels:
+                classes["ac" if self.is_binary else "mac"] += count
+                classes["ac_by_weight"] += count if self.is_binary else 0
+                continue
+            level = levels[0] * (levels[1] if len(levels) > 1 else 1)
+            if level > 1:
+                classes["graded"] += count
+                classes["graded_accumulates"] += count * level
+            else:
+                classes["binary" if self.is_binary else "ac"] += count
+        return classes
+
+
+def _multiple(value: float | None, step: float | None) -> int | None:
+    return None if value is None or step is None else round(value / step)
+
+
+def _step(slot: Slot, samples: int, has_spikes: bool) -> StepCounts:
+    classes, nonzero = slot
+    return StepCounts(
+        **{name: classes[name] / samples for name in ("mac", "ac", "graded", "binary")},
+        spikes_in=nonzero / samples if has_spikes else None,
+    )
+
+
+def _sum_slots(slots: list[Slot]) -> Slot:
+    total: Counter[str] = Counter()
+    for classes, _ in slots:
+        total.update(classes)
+    return total, sum(nonzero for _, nonzero in slots)
+
+
+def _neurons(row: NeuronRow, samples: int, time_steps: int) -> LayerCounts:
+    steps = tuple(StepCounts(spikes_out=spikes / samples) for spikes in row.spikes)
+    return LayerCounts(
+        name=row.name,
+        operator="neuron",
+        neurons=round(row.neurons / samples),
+        updates=NeuronUpdates(
+            **{f.name: row.events[f.name] / samples for f in fields(NeuronUpdates)}
+        ),
+        outputs=row.neurons * time_steps / samples,
+        spikes_out=sum(row.spikes) / samples if row.is_spiking else None,
+        fed_by=tuple(row.fed_by),
+        steps=steps if time_steps > 1 and row.is_spiking else (),
+    )
+
+
+def _with_spikes_out(layers: tuple[LayerCounts, ...]) -> tuple[LayerCounts, ...]:
+    """A layer that alone feeds a row of neurons gets the spikes that leave them."""
+    leaving = {
+        layer.fed_by[0]: layer.spikes_out
+        for layer in layers
+        if layer.operator == "neuron" and len(layer.fed_by) == 1
+    }
+    return tuple(
+        layer if layer.operator == "neuron" else replace(layer, spikes_out=leaving.get(layer.name))
+        for layer in layers
+    )

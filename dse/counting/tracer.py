@@ -1,0 +1,255 @@
+"""The tracer: sees every operator that a model runs, and books what it did under the right module.
+
+It listens below the modules, at PyTorch's dispatcher, so functional calls are seen as layers are.
+Global forward hooks tell in which module an operator runs; nothing of the model is changed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_leaves
+
+from dse.counting.activity import Activity, scan, weight_is_binary
+from dse.counting.fanout import convolution_pairs, matrix_pairs
+from dse.counting.ledger import Ledger, Magnitudes, NeuronRow, Row
+from dse.counting.operators import BATCH_NORM, FREE, KEEPS_DIRECT, NOT_PRICED
+from dse.counting.provenance import Origin, Origins
+from dse.counting.rules import RULES, Convolution, Product, Side
+from dse.errors import TracingError
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A module that is running, and how many products of each operator it has made."""
+
+    name: str
+    module: nn.Module
+    products: Counter[str] = field(default_factory=Counter)
+
+
+class Tracer(TorchDispatchMode):
+    """Books into a ledger what `model` does.
+
+    time_steps : T; a leading dimension that is a multiple of T x samples has time folded in,
+        the step being its slowest index
+    where : the module that was entered last, for the message of a model that raised
+    """
+
+    def __init__(self, model: nn.Module, ledger: Ledger, time_steps: int) -> None:
+        super().__init__()
+        self.ledger = ledger
+        self.where = ""
+        self._model = model
+        self._time_steps = time_steps
+        self._names = {id(module): name for name, module in model.named_modules()}
+        self._begin(samples=1)
+
+    @contextmanager
+    def forward_pass(self, samples: int) -> Iterator[None]:
+        """Listen to one forward pass over a batch of so many samples."""
+        self._begin(samples)
+        with ExitStack() as stack:
+            before = register_module_forward_pre_hook(self._enter_module)
+            stack.callback(before.remove)
+            after = register_module_forward_hook(self._leave_module, always_call=True)
+            stack.callback(after.remove)
+            stack.enter_context(self)
+            yield
+
+    def _begin(self, samples: int) -> None:
+        self._samples = samples
+        self._frames = [_Frame("", self._model)]
+        self._call_numbers: Counter[str] = Counter()
+        self._neurons_running = 0
+        self._origins = Origins((*self._model.parameters(), *self._model.buffers()))
+
+    def _enter_module(self, module: nn.Module, args: Any) -> None:
+        name = self._names.get(id(module), f"{self._frames[-1].name}/{type(module).__name__}")
+        self._frames.append(_Frame(name, module))
+        self.where = name
+        self._neurons_running += hasattr(module, "neuron_events")
+
+    def _leave_module(self, module: nn.Module, args: Any, output: Any) -> None:
+        frame = self._frames.pop()
+        if not hasattr(module, "neuron_events"):
+            return
+        self._neurons_running -= 1
+        if isinstance(output, Tensor):
+            with _disable_current_modes():  # the bookkeeping's operators are not the model's
+                self._book_neurons(frame.name, module, args[0], output)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        packet = func._overloadpacket
+        if packet not in RULES and _is_composite(func):
+            with self:
+                return func.decompose(*args, **kwargs)
+        output = func(*args, **kwargs)
+        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        origin = self._origins.joined(inputs)
+        if packet in RULES and not any(tensor.is_complex() for tensor in inputs):
+            options = {name: value for name, value in kwargs.items() if name != "out"}
+            origin = self._book_product(RULES[packet](*args, **options, output=output), origin)
+        elif not origin.is_constant:
+            origin = self._book_other(packet, args, inputs, output, origin)
+        for leaf in tree_leaves(output):
+            if isinstance(leaf, Tensor):
+                self._origins.set(leaf, origin)
+        return output
+
+    def _book_other(
+        self, packet: Any, args: Any, inputs: list[Tensor], output: Any, origin: Origin
+    ) -> Origin:
+        """Book an operator that no rule counts; returns the origin of its output."""
+        name = packet.__name__
+        if name in KEEPS_DIRECT:
+            return origin
+        if name in FREE:
+            return origin.changed()
+        if (name in BATCH_NORM or _is_addition_to_constant(self._origins, name, args)) and (
+            origin.is_direct
+        ):
+            self._fold(name, origin)
+            return origin
+        if name not in NOT_PRICED:
+            shapes = tuple(tuple(tensor.shape) for tensor in inputs)
+            self.ledger.uncounted[str(packet)].append((self._frames[-1].name, shapes))
+        elif not self._neurons_running:  # canonical events stand for a neuron's element-wise work
+            first = next((t for t in tree_leaves(output) if isinstance(t, Tensor)), None)
+            self.ledger.element_calls[name] += 1
+            self.ledger.elements[name] += 0 if first is None else first.numel()
+        return origin.changed()
+
+    def _fold(self, name: str, origin: Origin) -> None:
+        """Fold an affine map of a layer's very output into the layer: batch-norm, or its bias."""
+        for source in origin.sources:
+            row = self.ledger.rows[source]
+            if isinstance(row, Row) and name in BATCH_NORM:
+                row.folded.append(self._frames[-1].name)
+                self.ledger.assume("batch-norm of a layer's output is folded into that layer")
+            elif isinstance(row, Row):
+                row.has_bias = True
+
+    def _book_product(self, product: Product, origin: Origin) -> Origin:
+        if origin.is_constant:
+            self.ledger.assume(
+                f"{self._frames[-1].name or 'the model'}: a product of parameters alone is made "
+                "once and not for every sample; it is not counted"
+            )
+            return origin
+        self.ledger.counted_calls += 1
+        weight = self._weight_side(product)
+        operator = product.operator if weight is None else product.operator_with_weight
+        name = self._row_name(operator, has_weight=weight is not None)
+        row = self.ledger.rows.setdefault(name, Row(name, operator, product.geometry, weight))
+        if not isinstance(row, Row):
+            raise TracingError(f"{name}: neurons that also multiply tensors cannot be told apart")
+        slots = 1
+        if weight != "left" and product.leading % (self._time_steps * self._samples) == 0:
+            slots = self._time_steps
+        row.is_time_folded &= slots == self._time_steps
+        row.is_before_neurons &= not origin.is_after_neurons
+        row.dense += product.dense
+        row.outputs += product.outputs
+        row.has_bias |= product.bias is not None and self._origins.of(product.bias).is_constant
+        left_masks, left_nonzero = self._look_at(product, "left", row, weight, slots)
+        right_masks, right_nonzero = self._look_at(product, "right", row, weight, slots)
+        pairs: dict[Magnitudes, list[int]] = {}
+        for left_value, left in left_masks:
+            for right_value, right in right_masks:
+                pairs[left_value, right_value] = (
+                    convolution_pairs(left, product.reaches(), product.weight_taps(), slots)
+                    if isinstance(product, Convolution)
+                    else matrix_pairs(left, right, slots)
+                )
+        nonzero = [a + b for a, b in zip(left_nonzero, right_nonzero, strict=True)]
+        row.book(self._call_numbers[name], pairs, nonzero)
+        self._call_numbers[name] += 1
+        return Origin(
+            sources=frozenset({name}), is_direct=True, is_after_neurons=origin.is_after_neurons
+        )
+
+    def _look_at(
+        self, product: Product, side: Side, row: Row, weight: Side | None, slots: int
+    ) -> tuple[list[tuple[float | None, Tensor]], list[int]]:
+        """The masks of one factor, and its non-zero elements per slot (none for a weight)."""
+        tensor: Tensor = getattr(product, side)
+        bits = tensor.element_size() * 8
+        if side == weight:
+            mask = tensor != 0
+            row.weight_is_binary &= weight_is_binary(product.by_output_channel(side))
+            row.weight_bits = bits
+            row.weights = tensor.numel()
+            row.nonzero_weights = int(mask.sum())
+            return [(None, mask)], [0] * slots
+        try:
+            activity = scan(tensor)
+        except TracingError as error:
+            raise TracingError(f"{row.name}: {error}") from error
+        (row.left if side == "left" else row.right).see(activity, bits)
+        return list(activity.masks), _nonzero_by_slot(activity, slots)
+
+    def _weight_side(self, product: Product) -> Side | None:
+        left, right = product.factors
+        if self._origins.of(right).is_constant:
+            return "right"
+        return "left" if self._origins.of(left).is_constant else None
+
+    def _row_name(self, operator: str, *, has_weight: bool) -> str:
+        """The module's path for the product with its own weight; else path and `/operator#k`."""
+        frame = self._frames[-1]
+        index = frame.products[operator]
+        frame.products[operator] += 1
+        is_leaf = next(frame.module.children(), None) is None
+        owns_weight = has_weight and "weight" in frame.module._parameters
+        if is_leaf and owns_weight and frame.products.total() == 1:
+            return frame.name or operator
+        return f"{frame.name}/{operator}#{index}"
+
+    def _book_neurons(self, name: str, module: nn.Module, inputs: Tensor, output: Tensor) -> None:
+        row = self.ledger.rows.setdefault(name, NeuronRow(name))
+        if not isinstance(row, NeuronRow):
+            raise TracingError(f"{name}: neurons that also multiply tensors cannot be told apart")
+        events: Callable[[Tensor, Tensor], dict[str, int]] = getattr(module, "neuron_events")  # noqa: B009
+        counted = Counter(events(inputs, output))
+        row.neurons += counted.pop("neurons", 0)
+        row.events.update(counted)
+        activity = scan(output)
+        is_unit = not activity.is_real and len(activity.values) <= 1
+        row.is_spiking &= is_unit and (activity.has_zero or not activity.is_signed)
+        slots = self._time_steps if output.numel() % self._time_steps == 0 else 1
+        row.book(_nonzero_by_slot(activity, slots), sorted(self._origins.of(inputs).sources))
+        self._origins.set(output, Origin(sources=frozenset({name}), is_after_neurons=True))
+
+
+def _is_composite(func: Any) -> bool:
+    """Composite operators arrive whole under inference mode; they are seen as their parts."""
+    return func._can_decompose() and torch._C._dispatch_has_kernel_for_dispatch_key(
+        func.name(), torch._C.DispatchKey.CompositeImplicitAutograd
+    )
+
+
+def _is_addition_to_constant(origins: Origins, name: str, args: Any) -> bool:
+    if name not in ("add", "add_") or len(args) < 2:
+        return False
+    tensors = [arg for arg in args[:2] if isinstance(arg, Tensor)]
+    return len(tensors) == 2 and any(origins.of(tensor).is_constant for tensor in tensors)
+
+
+def _nonzero_by_slot(activity: Activity, slots: int) -> list[int]:
+    totals = [0] * slots
+    for _, mask in activity.masks:
+        for slot, count in enumerate(mask.reshape(slots, -1).sum(dim=1).tolist()):
+            totals[slot] += count
+    return totals
