@@ -27,10 +27,10 @@ class OpCounts:
         2 <= abs(k) <= 8 by anything. `binary`: a unit spike by a binary weight (XNOR or AND, and
         popcount).
     ac_by_weight : the part of `ac` that is an accumulate because the weight is binary.
-    graded_accumulates : sum of abs(k) over the graded products: their cost if each is made as abs(k)
-        accumulates.
-    dense_mac, dense_ac, dense_graded, dense_binary : every position, padding taps included, whatever
-        the value, booked to the class of the whole tensor.
+    graded_accumulates : sum of abs(k) over the graded products: their cost if each is made as
+        abs(k) accumulates.
+    dense_mac, dense_ac, dense_graded, dense_binary : every position, padding taps included,
+        whatever the value, booked to the class of the whole tensor.
     """
 
     mac: float = 0
@@ -70,7 +70,8 @@ class NeuronUpdates:
     """Canonical neuron events per sample, summed over neurons and time steps.
 
     A state that is known to be zero (the first step from a zero potential) is not read, and the
-    state after the last step is not kept: neither is counted. So a single-step neuron only compares.
+    state after the last step is not kept: neither is counted. So a single-step neuron only
+    compares.
     """
 
     state_read: float = 0
@@ -92,7 +93,7 @@ class NeuronUpdates:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Shape of a layer: channels (or features), kernel and spatial sizes; empty tuples for matrices.
+    """Shape of a layer: channels (or features), kernel, spatial sizes; no tuples for matrices.
 
     in_size, out_size : spatial sizes of one sample, written `in` and `out` in the document.
     """
@@ -168,7 +169,8 @@ class LayerCounts:
     unit_share : share of abs(x) = c among the non-zero inputs of a real tensor, None elsewhere
     weights, nonzero_weights : number of weights, not per sample
     outputs : output values, all steps and calls
-    reused_steps : time steps that one evaluation serves (a cached first layer of a network of T steps: T)
+    reused_steps : time steps that one evaluation serves (a cached first layer of a network of T
+        steps: T)
     spikes_in, spikes_out : spikes entering and leaving, None where the signal is not made of spikes
     neurons, updates : of a neuron row
     fed_by : names of the rows whose output a neuron row reads
@@ -294,7 +296,7 @@ class ModelCounts:
     samples : how many samples were run      time_steps : T, 1 where there is no time
     coverage : share of tensor-multiplying operator calls that a rule counted
     uncounted : operators without a rule; never a silent zero
-    not_priced : element-wise work, pooling, normalisation and the like: seen, named, without a price.
+    not_priced : element-wise work, pooling, normalisation and the like: seen, named, not priced.
         operator -> {"calls": over all samples, "elements": outputs per sample}
     assumptions : what the reader has to know to print the numbers
     """
@@ -336,9 +338,7 @@ class ModelCounts:
     @property
     def spikes(self) -> float:
         """Spikes that neurons emitted, per sample, over all neurons and steps."""
-        return sum(
-            layer.spikes_out or 0.0 for layer in self.layers if layer.operator == "neuron"
-        )
+        return sum(layer.spikes_out or 0.0 for layer in self.layers if layer.operator == "neuron")
 
     def to_dict(self) -> dict[str, Any]:
         """The count document (schema 1): what `dse count --json` prints."""

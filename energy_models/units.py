@@ -18,14 +18,19 @@ _COUNT_STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 def format_energy(energy_pj: float, digits: int = 3) -> str:
     """An energy with the unit that keeps the number between 1 and 1000: `12.3 nJ`."""
     for size_pj, unit in _ENERGY_STEPS:
-        if abs(energy_pj) >= size_pj:
-            return f"{energy_pj / size_pj:.{digits}g} {unit}"
-    return f"{energy_pj:.{digits}g} pJ"
+        if abs(_rounded(energy_pj, digits)) >= size_pj:
+            return f"{_rounded(energy_pj / size_pj, digits):.15g} {unit}"
+    return f"{_rounded(energy_pj, digits):.15g} pJ"
 
 
 def format_count(count: float, digits: int = 3) -> str:
     """A count with a decimal prefix: `1.23 M`; below a thousand as it is."""
     for size, prefix in _COUNT_STEPS:
-        if abs(count) >= size:
-            return f"{count / size:.{digits}g} {prefix}"
-    return f"{count:.{digits}g}"
+        if abs(_rounded(count, digits)) >= size:
+            return f"{_rounded(count / size, digits):.15g} {prefix}"
+    return f"{_rounded(count, digits):.15g}"
+
+
+def _rounded(value: float, digits: int) -> float:
+    """To significant digits, before the unit is chosen: 999.9 is 1000 at three digits."""
+    return float(f"{value:.{digits}g}")

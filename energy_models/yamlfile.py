@@ -66,7 +66,7 @@ def read_yaml(path: Path) -> tuple[Any, Places]:
 def parse_yaml(text: str, file: str) -> tuple[Any, Places]:
     """As `read_yaml`, from text that came from `file`."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        entries = list(_entries(yaml.compose(text, Loader=yaml.SafeLoader), ()))
         data = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -74,15 +74,17 @@ def parse_yaml(text: str, file: str) -> tuple[Any, Places]:
         cause = getattr(error, "problem", None) or str(error)
         raise YamlMistakes([f"{where}: not valid YAML: {cause}"]) from error
     marks: dict[Place, tuple[int, int]] = {}
-    twice: list[str] = []
-    for place, node in _entries(root, ()):
+    twice: dict[Place, str] = {}
+    for place, node in entries:
         here = (node.start_mark.line + 1, node.start_mark.column + 1)
-        if place in marks:
+        is_inside = any(place[:length] in twice for length in range(len(place)))
+        if place in marks and not is_inside:
             entry = ".".join(str(part) for part in place)
-            twice.append(f"{file}:{here[0]}:{here[1]}: {entry}: the key is given twice. Keep one")
+            where = f"{file}:{here[0]}:{here[1]}"
+            twice[place] = f"{where}: {entry}: the key is given twice. Keep one"
         marks[place] = here
     if twice:
-        raise YamlMistakes(twice)
+        raise YamlMistakes(list(twice.values()))
     return data, Places(file, marks)
 
 
@@ -100,17 +102,18 @@ def validate(data: Any, places: Places, model: type[Model]) -> Model:
 def _problems(error: ValidationError, places: Places, model: type[BaseModel]) -> list[str]:
     problems = []
     for mistake in error.errors():
-        place = tuple(part for part in mistake["loc"] if _is_of_file(part, places))
+        path = mistake["loc"]
+        place = tuple(part for part in path if _is_of_file(part, places))
         kind = mistake["type"]
         if kind == "extra_forbidden":
             known = _keys_at(model, place[:-1])
             text = f"unknown key.{nearest(str(place[-1]), known)}"
         elif kind == "missing":
-            place = tuple(mistake["loc"])
+            place = (*(part for part in path[:-1] if _is_of_file(part, places)), path[-1])
             text = "missing. It must be given"
         else:
             text = mistake["msg"].removeprefix("Value error, ")
-            if not isinstance(mistake["input"], dict | list):
+            if path[-1:] != ("[key]",) and not isinstance(mistake["input"], dict | list):
                 text = f"{text} (got {mistake['input']!r})"
         problems.append(places.problem(place, text))
     return list(dict.fromkeys(problems))
