@@ -11,7 +11,7 @@ from energy_models.errors import nearest
 
 
 def names(package: str, *, without: tuple[str, ...] = ()) -> list[str]:
-    """Names that a user may say for the files of a package; `fashion_mnist.py` is `fashion-mnist`."""
+    """Names that a user may say for the files of a package: `fashion-mnist` for `fashion_mnist`."""
     room = importlib.import_module(package)
     files = (module.name for module in pkgutil.iter_modules(room.__path__))
     return sorted(name.replace("_", "-") for name in files if name not in without)

@@ -28,7 +28,7 @@ class AskedWrongly(DseError):
 class ConfigError(AskedWrongly):
     """A sweep file that cannot be used.
 
-    problems : one line a mistake, each "file:line:column: place: what is wrong. What would be right"
+    problems : a line a mistake, "file:line:column: place: what is wrong. What would be right"
     """
 
     def __init__(self, problems: Sequence[str] | str) -> None:
@@ -59,7 +59,7 @@ class CheckpointError(DseError):
 
 
 class TrialFailure(DseError):
-    """An expected failure of one trial: it becomes a record with a reason, and the sweep goes on."""
+    """An expected failure of one trial: it becomes a record, and the sweep goes on."""
 
 
 class BuildFailure(TrialFailure):

@@ -132,9 +132,8 @@ def estimate(counts: ModelCounts, profile: HardwareProfile) -> EnergyBreakdown:
     )
 
 
-def _assumptions(
-    counts: ModelCounts, profile: HardwareProfile, used: Iterable[str]
-) -> Iterator[str]:
+def conventions(profile: HardwareProfile) -> Iterator[str]:
+    """What a profile charges and what it leaves out, one sentence each."""
     charged = ", ".join(f"{name} {getattr(profile.charge, name)}" for name in CLASSES)
     yield f"charge: {charged} (dense: every position; effective: two non-zero operands)"
     for name, value in profile.switches:
@@ -144,6 +143,12 @@ def _assumptions(
             yield f"{name}: {value}: {_SWITCH_MEANS[name, value]}"
     for event, reason in profile.excludes.items():
         yield f"left out: {event}: {reason}"
+
+
+def _assumptions(
+    counts: ModelCounts, profile: HardwareProfile, used: Iterable[str]
+) -> Iterator[str]:
+    yield from conventions(profile)
     for event in sorted(used):
         constant = profile.energy[event]
         if constant.basis == "assumption":

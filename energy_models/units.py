@@ -5,19 +5,20 @@ PJ_PER_UJ = 1e6
 PJ_PER_MJ = 1e9
 PJ_PER_J = 1e12
 
-_ENERGY_STEPS = (
-    (PJ_PER_J, "J"),
-    (PJ_PER_MJ, "mJ"),
-    (PJ_PER_UJ, "µJ"),
-    (PJ_PER_NJ, "nJ"),
-    (1.0, "pJ"),
+# symbol and size in pJ, largest first
+ENERGY_UNITS = (
+    ("J", PJ_PER_J),
+    ("mJ", PJ_PER_MJ),
+    ("µJ", PJ_PER_UJ),
+    ("nJ", PJ_PER_NJ),
+    ("pJ", 1.0),
 )
 _COUNT_STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def format_energy(energy_pj: float, digits: int = 3) -> str:
     """An energy with the unit that keeps the number between 1 and 1000: `12.3 nJ`."""
-    for size_pj, unit in _ENERGY_STEPS:
+    for unit, size_pj in ENERGY_UNITS:
         if abs(_rounded(energy_pj, digits)) >= size_pj:
             return f"{_rounded(energy_pj / size_pj, digits):.15g} {unit}"
     return f"{_rounded(energy_pj, digits):.15g} pJ"

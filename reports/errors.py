@@ -1,7 +1,8 @@
 """What this package refuses, and how it says so.
 
 ReportError
-└── RecordError    a trial record cannot be read
+├── RecordError        a trial record cannot be read
+└── ReportDataError    what a report is made of does not fit together
 """
 
 
@@ -11,3 +12,7 @@ class ReportError(Exception):
 
 class RecordError(ReportError):
     """A trial record of another schema, or with something missing."""
+
+
+class ReportDataError(ReportError):
+    """Records, objectives and layers that contradict one another."""

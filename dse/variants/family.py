@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dse import catalogue
-from dse.design import Design, Knob
+from dse.architectures import positions as architectures
+from dse.design import Design, Knob, KnobValue
+from dse.errors import BuildFailure
+from energy_models.errors import nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,6 +40,23 @@ LEARNING_RATE = Knob("learning_rate", "float", 0.01, "peak of the one-cycle sche
 COMMON_KNOBS = (WIDTH, DEPTH, LEARNING_RATE)
 
 
+def knob_values(design: Design, knobs: Sequence[Knob]) -> dict[str, KnobValue]:
+    """The value of every knob of a family, the default where the design says nothing.
+
+    Raises BuildFailure, with every mistake, for an unknown knob or a value beyond its limits.
+    """
+    known = {knob.name: knob for knob in knobs}
+    mistakes = []
+    for name, value in design.knobs:
+        if name not in known:
+            mistakes.append(f"{name}: unknown knob.{nearest(name, known)}")
+        elif mistake := _mistake(known[name], value):
+            mistakes.append(f"{name}: {mistake}")
+    if mistakes:
+        raise BuildFailure("\n".join(f"{design.variant}: {mistake}" for mistake in mistakes))
+    return {name: knob.default for name, knob in known.items()} | design.values
+
+
 def names() -> list[str]:
     """The network families: the files of this room."""
     return catalogue.names("dse.variants", without=("family",))
@@ -46,3 +66,24 @@ def load(name: str) -> Variant:
     """A network family by name. Raises ConfigError, with the nearest name, if there is none."""
     variant: Variant = catalogue.load("dse.variants", name, "VARIANT", without=("family",))
     return variant
+
+
+def positions(
+    design: Design, knobs: Mapping[str, KnobValue], input_shape: tuple[int, ...], classes: int
+) -> list[architectures.Position]:
+    """The topology of a design, of its width and depth. Raises BuildFailure if it cannot be."""
+    topology = architectures.load(design.architecture)
+    return topology(input_shape, classes, float(knobs["width"]), int(knobs["depth"]))
+
+
+def _mistake(knob: Knob, value: KnobValue) -> str:
+    """What is wrong with a value, and what would be right; empty if nothing is."""
+    if knob.kind == "choice":
+        return "" if value in knob.choices else f'"{value}": must be {" or ".join(knob.choices)}'
+    if isinstance(value, bool | str) or (knob.kind == "int" and not float(value).is_integer()):
+        return f"{value}: must be a number of kind {knob.kind}"
+    if (knob.low is not None and not value >= knob.low) or (
+        knob.high is not None and not value <= knob.high
+    ):
+        return f"{value}: must be between {knob.low} and {knob.high}"
+    return ""

@@ -1,0 +1,142 @@
+"""`dse count`: what a network really does, per layer and per sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dse.cli import target as targets
+from dse.cli import terminal
+from dse.errors import TargetError
+
+if TYPE_CHECKING:
+    from dse.counting.crosscheck import Check
+    from energy_models import ModelCounts
+
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="TARGET",
+        help="RUN#17, or a model of yours: file.py:callable or package.module:callable "
+        "(returns a module, or a module and a batch)",
+    ),
+]
+InputShape = Annotated[
+    str | None, typer.Option("--input", help="shape of a random batch: 1,3,32,32")
+]
+Data = Annotated[str | None, typer.Option("--data", help="run on images of this data set instead")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="folder of the data set; default: download, once")
+]
+Samples = Annotated[int, typer.Option(min=1, help="images to run with --data")]
+TimeSteps = Annotated[
+    int | None,
+    typer.Option(min=1, help="T of a spiking model; default: its attribute time_steps, else 1"),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON document instead of tables")]
+
+
+def count(
+    target: Target,
+    input_shape: InputShape = None,
+    data: Data = None,
+    data_dir: DataDir = None,
+    samples: Samples = 64,
+    time_steps: TimeSteps = None,
+    device: Device = "auto",
+    check: Annotated[
+        bool, typer.Option("--check", help="beside fvcore's dense counts, an independent witness")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Count the operations of a network, per layer and per sample.
+
+    MACs against spike-driven accumulates, decided by the values that really flowed; dense counts
+    beside them. Ends with 1 if an operator could not be counted: it is named.
+    """
+    counts, own = targets.counts_of(
+        target,
+        input_shape=input_shape,
+        data=data,
+        data_dir=data_dir,
+        samples=samples,
+        time_steps=time_steps,
+        device=device,
+    )
+    checked = None
+    if check:
+        if own is None:
+            raise TargetError(f"{target}: --check needs a model of yours, not a point")
+        from dse.counting.crosscheck import check as compare
+
+        checked = compare(own.model, own.batch, counts)
+    if as_json:
+        document = counts.to_dict()
+        if checked is not None:
+            document["check"] = {"ours": checked.ours, "fvcore": checked.fvcore}
+        terminal.as_json(document)
+    else:
+        _print_counts(counts)
+        if checked is not None:
+            _print_check(checked)
+    if counts.uncounted or (checked is not None and not checked.agrees):
+        raise typer.Exit(1)
+
+
+def say_uncounted(counts: ModelCounts) -> None:
+    """Name what could not be counted, with its sizes, on standard error."""
+    for name, entry in counts.uncounted.items():
+        sizes = "; ".join(
+            " x ".join(str(list(shape)) for shape in shapes) for shapes in entry.sizes
+        )
+        where = ", ".join(module or "(root)" for module in entry.modules)
+        terminal.say(f"uncounted: {name}, {entry.calls} calls in {where}, sizes {sizes}")
+
+
+def _print_counts(counts: ModelCounts) -> None:
+    from energy_models.units import format_count as number
+
+    rows: list[tuple[str, ...]] = []
+    for layer in counts.layers:
+        ops = layer.ops
+        if layer.operator == "neuron":
+            spikes = "" if layer.spikes_out is None else number(layer.spikes_out)
+            kind = f"{number(layer.neurons)} neurons"
+            rows.append((layer.name, kind, "", "", "", "", "", spikes))
+            continue
+        kind = f"{layer.input_kind} x {layer.weight_kind}"
+        cells = (ops.mac, ops.ac, ops.graded, ops.binary, ops.dense)
+        rows.append((layer.name, kind, *(number(cell) if cell else "" for cell in cells), ""))
+    ops = counts.ops
+    cells = (ops.mac, ops.ac, ops.graded, ops.binary, ops.dense)
+    rows.append(("total", "", *(number(cell) for cell in cells), number(counts.spikes)))
+    terminal.table(
+        ("layer", "input x weight", "MAC", "AC", "graded", "binary", "dense", "spikes out"),
+        rows,
+        title=f"per sample, mean of {counts.samples}; {counts.time_steps} time steps",
+        left=("layer", "input x weight"),
+    )
+    terminal.result(f"coverage: {counts.coverage:.1%} of the tensor-multiplying calls")
+    if counts.not_priced:
+        terminal.result(f"seen, not counted as products: {', '.join(sorted(counts.not_priced))}")
+    for text in counts.assumptions:
+        terminal.result(f"assumption: {text}")
+    say_uncounted(counts)
+
+
+def _print_check(check: Check) -> None:
+    verdict = "equal" if check.agrees else "DIFFERENT"
+    terminal.result(
+        f"check: dense products per sample: ours {check.ours:,.0f}, fvcore {check.fvcore:,.0f}: "
+        f"{verdict}"
+    )
+    if not check.agrees:
+        for name in sorted(set(check.ours_by_layer) | set(check.fvcore_by_layer)):
+            ours, theirs = check.ours_by_layer.get(name, 0), check.fvcore_by_layer.get(name, 0)
+            if ours != theirs:
+                terminal.result(f"  {name}: ours {ours:,.0f}, fvcore {theirs:,.0f}")
+        if check.not_seen_by_fvcore:
+            terminal.result(f"  fvcore does not count: {', '.join(check.not_seen_by_fvcore)}")

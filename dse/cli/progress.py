@@ -1,0 +1,123 @@
+"""Progress of a sweep on standard error: a live view in a terminal, a line a trial elsewhere."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from dse.cli import terminal
+from dse.config import SweepConfig
+from dse.runfolder import RunFolder
+from dse.selection import COUNTED, best_of_each_variant, seconds_left
+from energy_models.units import format_energy
+from reports.record import TrialRecord
+
+_EVERY_S = 0.5
+
+
+@contextmanager
+def shown(folder: RunFolder, config: SweepConfig) -> Iterator[None]:
+    """Show how the sweep stands while the block runs; it reads the run folder only."""
+    watch = _Lines(folder, config)
+    if terminal.ERRORS.is_terminal:
+        with Live(
+            get_renderable=lambda: _view(folder, config),
+            console=terminal.ERRORS,
+            refresh_per_second=1 / _EVERY_S,
+            transient=True,
+        ):
+            yield
+        watch.look()
+        return
+    stop = threading.Event()
+    thread = threading.Thread(target=watch.until, args=(stop,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        watch.look()
+
+
+class _Lines:
+    """Prints a line for every record that is new."""
+
+    def __init__(self, folder: RunFolder, config: SweepConfig) -> None:
+        self._folder, self._config = folder, config
+        self._seen = {record.number for record in folder.records()}
+
+    def until(self, stop: threading.Event) -> None:
+        """Look again and again."""
+        while not stop.wait(_EVERY_S):
+            self.look()
+
+    def look(self) -> None:
+        """Print what is new."""
+        records = self._folder.records()
+        for record in records:
+            if record.number not in self._seen:
+                self._seen.add(record.number)
+                terminal.say(_line(record, records, self._config))
+
+
+def _line(record: TrialRecord, records: list[TrialRecord], config: SweepConfig) -> str:
+    done = sum(r.state in COUNTED for r in records)
+    of = f" of {config.budget.trials}" if config.budget.trials else ""
+    return f"[{done}{of}] #{record.number} {record.variant}: {_outcome(record, config)}"
+
+
+def _outcome(record: TrialRecord, config: SweepConfig) -> str:
+    if record.state != "complete":
+        return f"{record.state}: {record.reason}"
+    energy_pj = record.energy_pj(config.hardware[0])
+    price = "energy incomplete" if energy_pj is None else format_energy(energy_pj)
+    accuracy = f"{100 * (record.accuracy or 0):.1f} %"
+    return f"{accuracy} on validation, {price}, {record.times['total_s']:.1f} s"
+
+
+def _view(folder: RunFolder, config: SweepConfig) -> Group:
+    records = folder.records()
+    doing = folder.doing()
+    done = sum(record.state in COUNTED for record in records)
+    failed = sum(record.state == "failed" for record in records)
+    left_s = seconds_left(records, config, len(doing))
+    left = "" if left_s is None else f", about {duration(left_s)} left"
+    trials = config.budget.trials
+    head = Text(f"{config.name}: {done}{f' of {trials}' if trials else ''} trials{left}")
+    if failed:
+        head.append(f", {failed} failed", style="yellow")
+    table = Table.grid(padding=(0, 2))
+    for worker, job in doing.items():
+        table.add_row(
+            Text(worker, style="dim"),
+            Text(f"#{job['number']} {job['variant']}"),
+            Text(f"epoch {job['epoch']}/{job['epochs']}"),
+            Text(f"{100 * job['validation_accuracy']:.1f} %"),
+        )
+    for record in best_of_each_variant(records):
+        table.add_row(
+            Text("best", style="dim"),
+            Text(f"#{record.number} {record.variant}"),
+            Text(""),
+            Text(_outcome(record, config)),
+        )
+    if trials:
+        return Group(head, ProgressBar(total=trials, completed=done, width=60), table)
+    return Group(head, table)
+
+
+def duration(seconds: float) -> str:
+    """`1 h 5 min`, `2 min 3 s`, `40 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

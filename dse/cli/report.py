@@ -1,0 +1,178 @@
+"""`dse report`: build the report of a run again, also on other hardware; nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dse.cli import target as targets
+from dse.cli import terminal
+
+if TYPE_CHECKING:
+    from dse.config import SweepConfig
+    from dse.runfolder import RunFolder
+    from energy_models import HardwareProfile
+    from reports.data import Profile, ReportData
+    from reports.points import LayerRow
+    from reports.record import TrialRecord
+    from reports.text import EnergyUnits
+
+
+def report(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="run folders, or names under runs/")
+    ],
+    hardware: Annotated[
+        str | None,
+        typer.Option(help="price the stored counts on these profiles instead (names with commas)"),
+    ] = None,
+) -> None:
+    """(Re)build report.html, pareto.csv, trials.csv, layers.csv and figures/ of each run."""
+    from dse import inventory
+    from reports.page import write_report
+
+    for run in runs:
+        folder = targets.open_run(run)
+        config = inventory.load_sweep(folder.sweep_file)
+        records = folder.records()
+        if hardware is not None:
+            config, records = _priced_again(folder, config, records, hardware)
+        page = write_report(report_data(folder, config, records), folder.path)
+        for line in front_lines(records, config):
+            terminal.result(line)
+        terminal.result(f"report: {page}")
+
+
+def front_lines(records: Sequence[TrialRecord], config: SweepConfig) -> list[str]:
+    """The front as aligned lines."""
+    from dse.selection import objectives
+    from reports import text
+
+    return text.front_lines(records, objectives(config), config.hardware, _units())
+
+
+def report_data(
+    folder: RunFolder, config: SweepConfig, records: Sequence[TrialRecord]
+) -> ReportData:
+    """Join what the engine, the energy models and the counts know into what the report shows."""
+    from dse.pricing import admit
+    from dse.selection import best_of_each_variant, front, objectives
+    from energy_models import ModelCounts, estimate, load_profile
+    from reports.data import ReportData, SweepSummary
+    from reports.points import LayerRow
+
+    loaded = [load_profile(name) for name in config.hardware]
+    chosen = {r.number: r for r in (*front(records, config), *best_of_each_variant(records))}
+    layers: dict[int, dict[str, list[LayerRow]]] = {}
+    assumptions: dict[str, None] = {}
+    for number, record in sorted(chosen.items()):
+        counts = admit(ModelCounts.from_dict(folder.counts(record)), config.allow_uncounted)
+        layers[number] = {}
+        for name, profile in zip(config.hardware, loaded, strict=True):
+            layers[number][name] = [
+                LayerRow(layer=row["layer"], component=row["component"], energy_pj=row["energy_pj"])
+                for row in estimate(counts, profile).rows()
+            ]
+        assumptions.update(dict.fromkeys(counts.assumptions))
+    training = config.training
+    budget = config.budget
+    return ReportData(
+        run=str(folder.path),
+        question=config.question,
+        sweep=SweepSummary(
+            variants=config.variants,
+            architecture=config.architecture,
+            data=config.data.name,
+            training=f"{training.epochs} epochs, batch {training.batch_size}, AdamW, one-cycle",
+            seed=config.seed,
+            budget=f"{budget.trials} trials" if budget.trials else f"{budget.cpu_hours} CPU hours",
+        ),
+        objectives=objectives(config),
+        profiles=tuple(_profile(profile) for profile in loaded),
+        units=_units(),
+        records=tuple(records),
+        layers=layers,
+        assumptions=tuple(assumptions),
+        data_notes=tuple(dict.fromkeys(note for record in records for note in record.notes)),
+        environment=_flat(folder.environment()),
+        commands={record.number: f"dse rerun {folder.path}#{record.number}" for record in records},
+        remake=(f"dse run {folder.sweep_file} --out NEW_FOLDER", f"dse report {folder.path}"),
+        citation=_citations(config),
+    )
+
+
+def _priced_again(
+    folder: RunFolder, config: SweepConfig, records: Sequence[TrialRecord], hardware: str
+) -> tuple[SweepConfig, list[TrialRecord]]:
+    """The same run on other hardware: the first profile prices the energy objectives."""
+    from dse.pricing import admit, price
+    from energy_models import ModelCounts
+
+    names = tuple(name.strip() for name in hardware.split(","))
+    again = []
+    for record in records:
+        if record.counts_file is not None:
+            counts = ModelCounts.from_dict(folder.counts(record))
+            energy = price(admit(counts, config.allow_uncounted), names)
+            record = replace(record, energy=energy)
+        again.append(record)
+    wanted = tuple(
+        one.model_copy(update={"hardware": names[0]}) if one.hardware else one
+        for one in config.objectives
+    )
+    return config.model_copy(update={"hardware": names, "objectives": wanted}), again
+
+
+def _profile(profile: HardwareProfile) -> Profile:
+    from energy_models.estimate import conventions
+    from reports.data import Constant
+    from reports.data import Profile as Shown
+
+    return Shown(
+        name=profile.name,
+        title=profile.title,
+        node=f"{profile.node_nm:g} nm",
+        voltage=f"{profile.voltage_v:g} V",
+        number_format=profile.number_format,
+        reference=profile.reference,
+        constants=tuple(
+            Constant(
+                quantity=row["quantity"],
+                value=row["value_pj"],
+                unit="pJ",
+                bits=row["bits"],
+                basis=row["basis"],
+                source=row["source"],
+                note=row["note"] or "",
+            )
+            for row in profile.rows()
+        ),
+        conventions=tuple(conventions(profile)),
+    )
+
+
+def _units() -> EnergyUnits:
+    from energy_models.units import ENERGY_UNITS
+    from reports.text import EnergyUnits
+
+    return EnergyUnits(ENERGY_UNITS)
+
+
+def _flat(environment: Mapping[str, object]) -> dict[str, str]:
+    """Versions and machine as lines of text."""
+    found: dict[str, str] = {}
+    for name, value in environment.items():
+        if isinstance(value, Mapping):
+            found.update({str(key): str(inner) for key, inner in value.items() if inner})
+        else:
+            found[name] = str(value)
+    return found
+
+
+def _citations(config: SweepConfig) -> tuple[str, ...]:
+    from energy_models import load_profile
+
+    return tuple(dict.fromkeys(load_profile(name).reference for name in config.hardware))

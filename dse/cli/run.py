@@ -1,0 +1,188 @@
+"""`dse run`: run a sweep, or go on with it, and write its report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dse.cli import terminal
+
+if TYPE_CHECKING:
+    from dse.config import SweepConfig
+    from dse.runfolder import RunFolder
+    from dse.study import Sweep
+    from reports.record import TrialRecord
+
+
+def run(
+    sweep: Annotated[
+        str, typer.Argument(metavar="SWEEP", help="a shipped sweep, or a file of yours (.yaml)")
+    ],
+    out: Annotated[Path | None, typer.Option(help="run folder; default: runs/NAME")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes, of one thread each")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="trials in all, over restarts and workers")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=V", help="change one entry")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="URL of an Optuna storage; default: a file in the run folder")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="folder of the data set; default: download, once")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="show plan, size of the space and time; train nothing")
+    ] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="write no report")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
+) -> None:
+    """Run a sweep: train its designs, record each, chart the front of accuracy against energy.
+
+    The same command goes on where a stopped run was: no finished trial is lost or done again.
+    """
+    from dse import inventory
+
+    given = list(overrides or [])
+    if trials is not None:
+        given.append(f"budget={{trials: {trials}}}")
+    if workers is not None:
+        given.append(f"workers={workers}")
+    config = inventory.load_sweep(sweep, given)
+    folder = _folder(config, out)
+    # from here on torch is loaded: a mistake in the sweep file has been told before
+    from dse.cli.target import pick_device
+    from dse.study import Sweep, begin, finish
+    from dse.study import run as run_study
+    from dse.trial import Recipe
+
+    recipe = Recipe(config, data_dir, pick_device(device))
+    prepared = Sweep(folder, recipe, inventory.space(config), storage)
+    if dry_run:
+        _print_plan(prepared)
+        return
+    recipe.data()  # a missing data set is told before a folder is made
+    from dse.config import dump_sweep
+
+    folder.begin(dump_sweep(config))
+    command = _command(sweep, out, workers, trials, overrides, storage, data_dir, device)
+    before = len(folder.records())
+    if before:
+        terminal.say(f"going on with {folder.path}: {before} trials are there")
+    from dse.cli.progress import shown
+
+    try:
+        begin(prepared)
+        with shown(folder, config):
+            run_study(prepared, config.workers)
+        terminal.say("measuring the front, and the best of each variant, on the test data")
+        records = finish(prepared)
+    except KeyboardInterrupt:
+        kept = len(folder.records())
+        terminal.say(f"stopped; {kept} finished trials are kept in {folder.path}")
+        terminal.say(f"to go on: {command}")
+        raise typer.Exit(130) from None
+    _end(folder, config, records, command, no_report, as_json)
+
+
+def _folder(config: SweepConfig, out: Path | None) -> RunFolder:
+    """The run folder; a run of another sweep in it is refused."""
+    from dse import inventory
+    from dse.errors import TargetError
+    from dse.runfolder import RunFolder
+
+    folder = RunFolder(out or Path("runs") / config.name)
+    if not folder.sweep_file.exists():
+        return folder
+    free = {"budget", "workers"}
+    ours = config.model_dump(exclude=free)
+    theirs = inventory.load_sweep(folder.sweep_file).model_dump(exclude=free)
+    changed = sorted(key for key in ours if ours[key] != theirs[key])
+    if changed:
+        raise TargetError(
+            f"{folder.path}: holds a run of this sweep with another {', '.join(changed)}; "
+            "give --out another folder, or remove this one"
+        )
+    return folder
+
+
+def _print_plan(sweep: Sweep) -> None:
+    from dse.cli.progress import duration
+    from dse.study import estimate_trial_s
+
+    config, space = sweep.config, sweep.space
+    terminal.result(f"{config.name}: {config.question}")
+    size = space.size()
+    designs = "a continuum of designs" if size is None else f"{size:,} designs"
+    terminal.result(f"space: {designs}, {config.architecture} on {config.data.name}")
+    terminal.table(
+        ("knob", "domain", "variants"),
+        [(row["knob"], row["domain"], row["variants"]) for row in space.describe()],
+        left=("knob", "domain", "variants"),
+    )
+    terminal.say("training a part of one epoch of each variant's default design, for the time")
+    times = estimate_trial_s(sweep)
+    for variant, seconds in times.items():
+        terminal.result(f"one {variant} trial, default knobs: about {duration(seconds)}")
+    mean_s = sum(times.values()) / len(times)
+    if config.budget.trials:
+        whole_s = mean_s * config.budget.trials / config.workers
+        terminal.result(
+            f"{config.budget.trials} trials, {config.workers} workers: about {duration(whole_s)}"
+        )
+    else:
+        hours = config.budget.cpu_hours or 0
+        count = int(3600 * hours / mean_s)
+        terminal.result(f"{hours} hours of the processor: about {count} trials")
+
+
+def _end(
+    folder: RunFolder,
+    config: SweepConfig,
+    records: list[TrialRecord],
+    command: str,
+    no_report: bool,
+    as_json: bool,
+) -> None:
+    from dse.cli.report import front_lines, report_data
+    from dse.selection import front
+
+    page = None
+    if not no_report:
+        from reports.page import write_report
+
+        page = write_report(report_data(folder, config, records), folder.path)
+    if as_json:
+        terminal.as_json(
+            {
+                "run": str(folder.path),
+                "front": [record.to_dict() for record in front(records, config)],
+                "states": {
+                    state: sum(record.state == state for record in records)
+                    for state in dict.fromkeys(record.state for record in records)
+                },
+                "report": None if page is None else str(page),
+            }
+        )
+    else:
+        for line in front_lines(records, config):
+            terminal.result(line)
+        if page is not None:
+            terminal.result(f"report: {page}")
+    if not any(record.state == "complete" for record in records):
+        terminal.say(f"not one trial was completed; the reasons are in {folder.records_file}")
+        raise typer.Exit(1)
+
+
+def _command(sweep: str, *_options: object) -> str:
+    """What the user typed: it goes on with the run."""
+    import shlex
+
+    return shlex.join(["dse", *sys.argv[1:]]) if len(sys.argv) > 1 else f"dse run {sweep}"

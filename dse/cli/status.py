@@ -1,0 +1,64 @@
+"""`dse status`: how a sweep stands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from dse.cli import target as targets
+from dse.cli import terminal
+
+
+def status(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="run folder, or its name under runs/")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
+) -> None:
+    """Trials by state, hypervolume so far, time left; also while the sweep runs elsewhere."""
+    from dse import inventory
+    from dse.cli.progress import duration
+    from dse.cli.report import front_lines
+    from dse.selection import COUNTED, front, hypervolume, seconds_left
+
+    folder = targets.open_run(run)
+    config = inventory.load_sweep(folder.sweep_file)
+    records = folder.records()
+    doing = folder.doing()
+    states: Counter[str] = Counter(record.state for record in records)
+    done = sum(states[state] for state in COUNTED)
+    volume = hypervolume(records, config)
+    left_s = seconds_left(records, config, len(doing))
+    if as_json:
+        terminal.as_json(
+            {
+                "run": str(folder.path),
+                "states": dict(states),
+                "done": done,
+                "budget": config.budget.model_dump(),
+                "front": [record.number for record in front(records, config)],
+                "hypervolume": volume,
+                "seconds_left": left_s,
+                "workers": dict(doing),
+            }
+        )
+        return
+    budget = f"{config.budget.trials} trials" if config.budget.trials else "budget of time"
+    terminal.result(f"{folder.path}: {done} done of {budget}")
+    for state, count in sorted(states.items()):
+        terminal.result(f"  {state}: {count}")
+    terminal.result(f"workers now: {len(doing)}")
+    for worker, job in doing.items():
+        terminal.result(
+            f"  {worker}: #{job['number']} {job['variant']}, epoch {job['epoch']}/{job['epochs']}"
+        )
+    if volume is not None:
+        terminal.result(
+            f"hypervolume so far: {volume:.4g} (from the worst point seen; energy as log10)"
+        )
+    if left_s is not None and left_s > 0:
+        terminal.result(
+            f"time left: about {duration(left_s)}" + ("" if doing else ", once it is run again")
+        )
+    for line in front_lines(records, config):
+        terminal.result(line)

@@ -1,0 +1,220 @@
+"""Targets: a POINT of a run, or a model of the user's own, as counts."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dse.errors import TargetError
+from dse.runfolder import RunFolder
+from energy_models import ModelCounts
+from reports.record import TrialRecord
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_POINT = re.compile(r"(?P<run>.+)#(?P<number>\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnModel:
+    """A model of the user's own, and what to run it on.
+
+    batch : one tensor, or a tuple of positional arguments      note : where the batch comes from
+    """
+
+    model: nn.Module
+    batch: Tensor | tuple[Any, ...]
+    note: str
+
+
+def open_run(run: str) -> RunFolder:
+    """The folder of a run, by path or by the name of a run under `runs/`.
+
+    Raises TargetError if there is none.
+    """
+    for path in (Path(run), Path("runs") / run):
+        if (path / "sweep.yaml").is_file():
+            return RunFolder(path)
+    raise TargetError(
+        f'run "{run}": no such run: there is no sweep.yaml in {run} or runs/{run}. '
+        "`dse run SWEEP` makes one"
+    )
+
+
+def open_point(point: str) -> tuple[RunFolder, TrialRecord]:
+    """The run and the record of `RUN#17`.
+
+    Raises TargetError if there is none.
+    """
+    found = _POINT.fullmatch(point)
+    if found is None:
+        raise TargetError(f'point "{point}": must be RUN#NUMBER, as in runs/quickstart#17')
+    folder = open_run(found["run"])
+    records = folder.records()
+    number = int(found["number"])
+    for record in records:
+        if record.number == number:
+            return folder, record
+    last = max((record.number for record in records), default=None)
+    have = "it has no finished trial yet" if last is None else f"its trials go from 0 to {last}"
+    raise TargetError(f'point "{point}": there is no trial {number}; {have}')
+
+
+def counts_of(
+    target: str,
+    *,
+    input_shape: str | None,
+    data: str | None,
+    data_dir: Path | None,
+    samples: int,
+    time_steps: int | None,
+    device: str,
+) -> tuple[ModelCounts, OwnModel | None]:
+    """The counts of a POINT (stored; torch is not needed), or of a model that is run now."""
+    if _POINT.fullmatch(target):
+        folder, record = open_point(target)
+        return ModelCounts.from_dict(folder.counts(record)), None
+    own = own_model(target, input_shape, data, data_dir, samples, device)
+    from dse.counting.count import count
+
+    counts = count(own.model, own.batch, time_steps=time_steps)
+    return _noted(counts, own.note), own
+
+
+def own_model(
+    target: str,
+    input_shape: str | None,
+    data: str | None,
+    data_dir: Path | None,
+    samples: int,
+    device: str,
+) -> OwnModel:
+    """Build a model that `file.py:callable` or `package.module:callable` returns.
+
+    The callable takes no arguments and returns a module, or a module and a batch.
+    Raises TargetError if that is not so.
+    """
+    build = _callable(target)
+    from torch import Tensor, nn
+
+    made = build()
+    model, batch = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(model, nn.Module):
+        raise TargetError(
+            f"{target}: returned {type(model).__name__}; it must return a torch.nn.Module, or a "
+            "module and a batch"
+        )
+    note = "input: the batch that the model came with"
+    if data is not None:
+        batch, note = _real_batch(data, data_dir, samples)
+    elif input_shape is not None:
+        batch, note = _random_batch(input_shape)
+    if batch is None:
+        raise TargetError(
+            f"{target}: what shall it run on? Give --input 1,3,32,32, or --data NAME, or return a "
+            "batch with the model"
+        )
+    if isinstance(batch, Tensor):
+        batch = batch.to(device)
+    return OwnModel(model.to(device), batch, note)
+
+
+def pick_device(name: str) -> str:
+    """`auto`, `cpu` or `cuda` as a device that is here.
+
+    Raises TargetError if it is not.
+    """
+    import torch
+
+    has_gpu = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if has_gpu else "cpu"
+    if name == "cuda" and not has_gpu:
+        raise TargetError("--device cuda: PyTorch finds no GPU here; use --device cpu")
+    if name not in ("cpu", "cuda"):
+        raise TargetError(f'--device "{name}": must be auto, cpu or cuda')
+    return name
+
+
+def _callable(target: str) -> Any:
+    place, colon, name = target.rpartition(":")
+    if not colon or not name.isidentifier():
+        raise TargetError(
+            f'target "{target}": must be a point RUN#NUMBER, or a model of yours as '
+            "file.py:callable or package.module:callable"
+        )
+    module = _module_of_file(Path(place)) if place.endswith(".py") else _module_by_name(place)
+    found = getattr(module, name, None)
+    if not callable(found):
+        known = sorted(
+            key for key, value in vars(module).items() if callable(value) and key[0] != "_"
+        )
+        raise TargetError(f"{place}: has no callable {name}. It has: {', '.join(known) or 'none'}")
+    return found
+
+
+def _module_of_file(path: Path) -> Any:
+    if not path.is_file():
+        raise TargetError(f"{path}: no such file")
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    if specification is None or specification.loader is None:
+        raise TargetError(f"{path}: is not a Python file")
+    module = importlib.util.module_from_spec(specification)
+    sys.path.insert(0, str(path.parent.resolve()))  # its neighbours, as `python file.py` would
+    sys.modules[specification.name] = module
+    try:
+        specification.loader.exec_module(module)
+    except SyntaxError as error:
+        raise TargetError(f"{path}:{error.lineno}: {error.msg}") from error
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _module_by_name(name: str) -> Any:
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise TargetError(f"module {name}: {error}") from error
+    finally:
+        sys.path.pop(0)
+
+
+def _random_batch(text: str) -> tuple[Tensor, str]:
+    import torch
+
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise TargetError(f'--input "{text}": must be sizes with commas, as in 1,3,32,32')
+    batch = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    return batch, (
+        "input: random normal values, seed 0, not data: effective counts and spike rates say "
+        "nothing about real use; give --data NAME, or return a batch with the model"
+    )
+
+
+def _real_batch(name: str, data_dir: Path | None, samples: int) -> tuple[Tensor, str]:
+    import torch
+
+    from dse.data import splits
+
+    data = splits.load(name, data_dir=data_dir, validation=0.2, samples=None, seed=0)
+    images = torch.from_numpy(data.validation.images[:samples])
+    notes = "; ".join(data.notes)
+    return images, f"input: {len(images)} validation images of {name}" + (notes and f"; {notes}")
+
+
+def _noted(counts: ModelCounts, note: str) -> ModelCounts:
+    from dataclasses import replace
+
+    return replace(counts, assumptions=(note, *counts.assumptions))

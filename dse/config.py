@@ -1,0 +1,169 @@
+"""Config: a sweep file as one typed value, and every mistake in it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    model_validator,
+)
+
+from dse import sweepfile
+from dse.domain import SpaceEntry
+from dse.errors import ConfigError
+from dse.knobentry import KnobEntry, Number, Strict, Text, not_empty, number, spelled_out
+from dse.vocabulary import Goal, Vocabulary, is_priced, misused_words
+from energy_models.yamlfile import YamlMistakes, validate
+
+__all__ = ["SweepConfig", "Vocabulary", "dump_sweep", "load_sweep"]
+
+
+def _named(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _share_or_count(value: object) -> int | float:
+    part = number(value)
+    if part <= 0 or (isinstance(part, float) and part >= 1):
+        raise ValueError("must be a share between 0 and 1, or a whole number of samples")
+    return part
+
+
+# The name is also that of a folder.
+Name = Annotated[
+    str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+]
+Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+Positive = Annotated[float, BeforeValidator(number), Field(gt=0)]
+NotNegative = Annotated[float, BeforeValidator(number), Field(ge=0)]
+
+
+class DataChoice(Strict):
+    """Which data, and how much of them.
+
+    validation : share (below 1) or number of training samples held out for the search
+    samples : how many training samples to use, validation included; None = all
+    """
+
+    name: Text
+    validation: Annotated[int | float, PlainValidator(_share_or_count)] = 0.2
+    samples: Annotated[Count, Field(ge=2)] | None = None
+
+
+class Objective(Strict):
+    """What a sweep wants.
+
+    limit : the worst value that is still of use      hardware : the profile that prices it
+    """
+
+    name: Text
+    goal: Goal
+    limit: Number | None = None
+    hardware: Text | None = None
+
+
+class Budget(Strict):
+    """When a sweep ends: after so many trials, or after so much time of the processor."""
+
+    trials: Count | None = None
+    cpu_hours: Positive | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.trials is None) == (self.cpu_hours is None):
+            raise ValueError("must give one of trials and cpu_hours")
+        return self
+
+
+class Training(Strict):
+    """How each trial is trained; the learning rate is a knob of the space.
+
+    weight_decay : decoupled      label_smoothing : 0..1      grad_clip : largest 2-norm
+    """
+
+    epochs: Count = 12
+    batch_size: Count = 32
+    weight_decay: NotNegative = 1e-3
+    label_smoothing: Annotated[NotNegative, Field(lt=1)] = 0.0
+    grad_clip: Positive = 5.0
+
+
+class SweepConfig(Strict):
+    """A sweep file with all defaults filled in.
+
+    hardware : the first prices the objectives that name none
+    allow_uncounted : operators that a model may hold although nobody counts them
+    """
+
+    name: Name
+    question: str = ""
+    data: Annotated[DataChoice, BeforeValidator(_named)]
+    variants: Annotated[tuple[Text, ...], AfterValidator(not_empty)]
+    architecture: Text
+    space: dict[str, Annotated[KnobEntry, BeforeValidator(spelled_out)]] = Field({})
+    objectives: Annotated[tuple[Objective, ...], AfterValidator(not_empty)]
+    hardware: Annotated[tuple[Text, ...], AfterValidator(not_empty)]
+    budget: Budget
+    training: Training = Training()
+    allow_uncounted: tuple[Text, ...] = ()
+    workers: Annotated[Count, Field(le=1024)] = 1
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
+
+    def entries(self) -> dict[str, SpaceEntry]:
+        """What the sweep says about each knob."""
+        return {knob: entry.entry() for knob, entry in self.space.items()}
+
+
+def load_sweep(
+    source: str | Path, vocabulary: Vocabulary, overrides: Sequence[str] = ()
+) -> SweepConfig:
+    """A shipped sweep by name, or a file ending in `.yaml` or `.yml`.
+
+    overrides : `a.b=v`, where v is YAML
+
+    Raises ConfigError with every mistake at once, in the order of the lines.
+    """
+    data, places = sweepfile.read(source, overrides)
+    problems = [places.problem(place, text) for place, text in misused_words(data, vocabulary)]
+    try:
+        config = validate(_filled_in(data, vocabulary), places, SweepConfig)
+    except YamlMistakes as error:
+        raise ConfigError(places.in_order([*problems, *error.problems])) from error
+    if problems:
+        raise ConfigError(places.in_order(problems))
+    return config
+
+
+def dump_sweep(config: SweepConfig) -> str:
+    """YAML with all defaults filled in; it loads to an equal config."""
+    return sweepfile.write(config.model_dump(exclude_none=True))
+
+
+def _filled_in(data: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
+    """Each objective with its goal and its hardware; `hardware` with all that objectives name."""
+    if not isinstance(data.get("objectives"), list):
+        return dict(data)
+    hardware = data.get("hardware")
+    profiles = list(hardware) if isinstance(hardware, list) else []
+    objectives = []
+    for entry in map(_named, data["objectives"]):
+        if not isinstance(entry, dict):
+            objectives.append(entry)
+            continue
+        name = entry.get("name")
+        # an unknown name is a mistake already; its goal must not become a second one
+        filled = {"goal": vocabulary.objectives.get(str(name), "min"), **entry}
+        if is_priced(name) and profiles and isinstance(profiles[0], str):
+            filled = {"hardware": profiles[0], **filled}
+        own = filled.get("hardware")
+        if isinstance(own, str) and own not in profiles:
+            profiles.append(own)
+        objectives.append(filled)
+    return {**data, "objectives": objectives, **({"hardware": profiles} if hardware else {})}

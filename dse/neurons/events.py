@@ -1,0 +1,33 @@
+"""Events: how often neurons read, leak, integrate, compare, reset and write, as exact totals.
+
+One canonical account for every neuron model, whatever element-wise calls the simulation makes:
+
+- every neuron compares once a step;
+- a potential known to be zero is not read, so the first step has no read, leak or integration;
+- a potential is not kept after the last step, so that step has no write, and no reset either;
+- a leak of exactly 1 is not a multiplication.
+
+A neuron without state is the case of one step: it compares, and nothing else.
+"""
+
+from __future__ import annotations
+
+
+def neuron_events(
+    neurons: int, *, time_steps: int = 1, spikes_before_last: int = 0, has_leak: bool = False
+) -> dict[str, int]:
+    """Totals of one call.
+
+    neurons : distinct neurons over the whole batch (B x features), each updated at every step
+    spikes_before_last : spikes at steps 0 .. T-2
+    """
+    carried = (time_steps - 1) * neurons
+    return {
+        "neurons": neurons,
+        "state_read": carried,
+        "leak": carried if has_leak else 0,
+        "integrate": carried,
+        "compare": time_steps * neurons,
+        "reset": spikes_before_last,
+        "state_write": carried,
+    }

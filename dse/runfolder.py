@@ -1,0 +1,190 @@
+"""The run folder: where everything that happened in a sweep is kept, safe from a killed process."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dse.errors import RunFolderError
+from dse.safefile import kernel_lock, repair_tail, try_lock, write_atomically
+from reports.errors import RecordError
+from reports.record import TrialRecord
+
+_PACKAGES = ("dse", "torch", "optuna", "numpy", "scikit-learn", "fvcore")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """`runs/NAME/`: the sweep, its records, and what each trial left."""
+
+    path: Path
+
+    @property
+    def sweep_file(self) -> Path:
+        """The sweep with all defaults filled in."""
+        return self.path / "sweep.yaml"
+
+    @property
+    def records_file(self) -> Path:
+        """One JSON line a point."""
+        return self.path / "records.jsonl"
+
+    @property
+    def journal_file(self) -> Path:
+        """The Optuna storage, unless another one was asked for."""
+        return self.path / "study.journal"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked while trials are handed out and records are written."""
+        return self.path / ".lock"
+
+    @property
+    def workers(self) -> Path:
+        """One file a living worker, locked as long as it lives; it says what the worker does."""
+        return self.path / "workers"
+
+    def trial(self, number: int) -> Path:
+        """The folder of one trial: weights and counts."""
+        return self.path / "trials" / str(number)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep every other process of this machine out; the kernel frees it when a holder dies."""
+        with kernel_lock(self.lock_file):
+            yield
+
+    def begin(self, sweep_yaml: str) -> None:
+        """Make the folder, or take up one that was begun with the same sweep.
+
+        The caller has compared the sweep with the one that is here.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.workers.mkdir(exist_ok=True)
+        write_atomically(self.sweep_file, sweep_yaml)
+        environment = self.path / "environment.json"
+        if not environment.exists():
+            write_atomically(environment, json.dumps(_environment(), indent=2) + "\n")
+
+    def environment(self) -> Mapping[str, Any]:
+        """What the sweep ran on."""
+        found: Mapping[str, Any] = _read_json(self.path / "environment.json")
+        return found
+
+    def records(self) -> list[TrialRecord]:
+        """All records, by number; a line that was cut off while it was written is left out.
+
+        Raises RunFolderError if a line in the middle is damaged.
+        """
+        if not self.records_file.exists():
+            return []
+        lines = self.records_file.read_bytes().split(b"\n")
+        records = []
+        for index, line in enumerate(lines[:-1]):
+            try:
+                records.append(TrialRecord.from_dict(json.loads(line)))
+            except (ValueError, RecordError) as error:
+                raise RunFolderError(f"{self.records_file}:{index + 1}: {error}") from error
+        return sorted(records, key=lambda record: record.number)
+
+    def append(self, record: TrialRecord) -> None:
+        """Add a record; it is on the disk when this returns. The caller holds the lock."""
+        repair_tail(self.records_file)
+        with self.records_file.open("ab") as file:
+            file.write(_line(record))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def replace(self, changed: Sequence[TrialRecord]) -> None:
+        """Put records in the place of those with the same number. The caller holds the lock."""
+        by_number = {record.number: record for record in self.records()}
+        by_number.update({record.number: record for record in changed})
+        text = b"".join(_line(record) for record in by_number.values())
+        write_atomically(self.records_file, text)
+
+    def counts(self, record: TrialRecord) -> Mapping[str, Any]:
+        """The count document of a record.
+
+        Raises RunFolderError if it has none, or if the file is gone.
+        """
+        if record.counts_file is None:
+            raise RunFolderError(f"{self.path}: trial {record.number} has no counts")
+        document: Mapping[str, Any] = _read_json(self.path / record.counts_file)
+        return document
+
+    @contextmanager
+    def worker(self) -> Iterator[str]:
+        """Be a worker of this run: a name nobody else has, freed by the kernel when we die."""
+        self.workers.mkdir(parents=True, exist_ok=True)
+        host = socket.gethostname()
+        index = 0
+        while True:
+            name = f"{host}-{index}"
+            with (self.workers / name).open("a+") as file:
+                if try_lock(file.fileno()):
+                    try:
+                        yield name
+                    finally:
+                        file.truncate(0)
+                    return
+            index += 1
+
+    def is_alive(self, worker: str) -> bool:
+        """Whether a worker of this machine still runs."""
+        path = self.workers / worker
+        if not path.exists():
+            return False
+        with path.open("a+") as file:
+            return not try_lock(file.fileno())
+
+    def say(self, worker: str, doing: Mapping[str, Any]) -> None:
+        """Let the others see what a worker does. It is only for display."""
+        (self.workers / worker).write_text(json.dumps(doing), encoding="utf-8")
+
+    def doing(self) -> dict[str, Mapping[str, Any]]:
+        """What the living workers do."""
+        found = {}
+        for path in sorted(self.workers.iterdir()) if self.workers.exists() else ():
+            text = path.read_text(encoding="utf-8")
+            if text and self.is_alive(path.name):
+                try:
+                    found[path.name] = json.loads(text)
+                except ValueError:
+                    continue  # caught while it was being written
+        return found
+
+
+def _line(record: TrialRecord) -> bytes:
+    return json.dumps(record.to_dict(), allow_nan=False).encode() + b"\n"
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path}: cannot be read: {error}") from error
+
+
+def _environment() -> dict[str, Any]:
+    versions: dict[str, str | None] = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "versions": versions,
+    }

@@ -1,0 +1,98 @@
+"""Selection: the objectives of a record, the front, and the best of each variant, on validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from dse.config import Objective as Wanted
+from dse.config import SweepConfig
+from reports import pareto, points
+from reports.pareto import Objective
+from reports.record import TrialRecord
+
+# these count against `trials: N`; a refused design costs nothing
+COUNTED = ("complete", "stopped", "failed")
+
+_SHOWN = {
+    # name in a sweep file -> column of the trials table, label, unit, logarithmic
+    "accuracy": ("validation_accuracy", "validation accuracy", "%", False),
+    "latency_steps": ("latency_steps", "latency", "steps", False),
+    "parameters": ("parameters", "parameters", "", True),
+    "spikes": ("spikes", "spikes per inference", "", False),
+}
+
+
+def objectives(config: SweepConfig) -> tuple[Objective, ...]:
+    """The objectives of a sweep as columns of its records."""
+    return tuple(_column(wanted) for wanted in config.objectives)
+
+
+def objective_values(record: TrialRecord, config: SweepConfig) -> list[float]:
+    """All objectives of one record, in the order of the sweep file; NaN where there is none."""
+    values: list[float] = points.objective_values([record], objectives(config))[0].tolist()
+    return values
+
+
+def excesses(record: TrialRecord, config: SweepConfig) -> dict[str, float]:
+    """By how much a complete record is beyond each limit of the sweep; within it if <= 0."""
+    values = objective_values(record, config)
+    return {
+        wanted.name: (wanted.limit - value if wanted.goal == "max" else value - wanted.limit)
+        for wanted, value in zip(config.objectives, values, strict=True)
+        if wanted.limit is not None
+    }
+
+
+def front(records: Sequence[TrialRecord], config: SweepConfig) -> tuple[TrialRecord, ...]:
+    """The complete records within all limits that no other one dominates, most accurate first."""
+    return points.front(records, objectives(config))
+
+
+def hypervolume(records: Sequence[TrialRecord], config: SweepConfig) -> float | None:
+    """Hypervolume of all records so far, energy as log10, from the worst point seen.
+
+    None before there are two different points.
+    """
+    wanted = objectives(config)
+    goals = [objective.goal for objective in wanted]
+    values = pareto.transform(points.objective_values(records, wanted), wanted)
+    values = values[np.isfinite(values).all(axis=1)]
+    if len(values) < 2:
+        return None
+    return pareto.hypervolume(values, goals, pareto.reference_point(values, goals))
+
+
+def best_of_each_variant(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Of each variant the record with the best validation accuracy; the first of equals."""
+    best: dict[str, TrialRecord] = {}
+    for record in records:
+        if record.state != "complete":
+            continue
+        holder = best.get(record.variant)
+        if holder is None or (record.accuracy or 0) > (holder.accuracy or 0):
+            best[record.variant] = record
+    return list(best.values())
+
+
+def seconds_left(records: Sequence[TrialRecord], config: SweepConfig, workers: int) -> float | None:
+    """Estimated time to the end of the budget; None before the first trial has finished."""
+    times = [r.times["total_s"] for r in records if r.state in COUNTED]
+    if not times:
+        return None
+    if config.budget.trials is None:
+        left_s = 3600 * (config.budget.cpu_hours or math.inf) - sum(times)
+    else:
+        left_s = (config.budget.trials - len(times)) * sum(times) / len(times)
+    return max(0.0, float(left_s)) / max(1, workers)
+
+
+def _column(wanted: Wanted) -> Objective:
+    if wanted.name == "energy_pj":
+        label = f"energy per inference on {wanted.hardware}"
+        column, unit, log = f"{points.ENERGY}{wanted.hardware}", "pJ", True
+    else:
+        column, label, unit, log = _SHOWN[wanted.name]
+    return Objective(column, wanted.goal, label, unit, log, wanted.limit)

@@ -1,0 +1,148 @@
+"""Space: the designs that a sweep may try, and how one of them is suggested."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dse.design import Design, Knob, KnobValue
+from dse.domain import Choice, Domain, Fixed, SpaceEntry, settle
+
+
+class Suggesting(Protocol):
+    """What proposes values: the part of Optuna's `Trial` that is used here."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A number from low to high."""
+
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int:
+        """A whole number from low to high."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of the choices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The domain of every knob of every network family.
+
+    knobs, domains : network family -> its knobs; network family -> name of a knob -> its values
+    """
+
+    architecture: str
+    knobs: Mapping[str, tuple[Knob, ...]]
+    domains: Mapping[str, Mapping[str, Domain]]
+
+    @classmethod
+    def of(
+        cls,
+        architecture: str,
+        variants: Mapping[str, tuple[Knob, ...]],
+        entries: Mapping[str, SpaceEntry],
+    ) -> Space:
+        """The space of a sweep.
+
+        variants : the network families that the sweep lists, with their knobs
+        entries : what the sweep says of the knobs. A knob of which it says nothing, or nothing for
+            this family, keeps its default
+        """
+        domains = {
+            variant: {knob.name: _domain(knob, variant, entries) for knob in knobs}
+            for variant, knobs in variants.items()
+        }
+        return cls(architecture, variants, domains)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The network families."""
+        return tuple(self.domains)
+
+    def size(self) -> int | None:
+        """How many designs there are; None = a continuum."""
+        sizes = [_product(domains.values()) for domains in self.domains.values()]
+        finite = [size for size in sizes if size is not None]
+        return sum(finite) if len(finite) == len(sizes) else None
+
+    def describe(self) -> list[dict[str, str]]:
+        """One row for each domain of a knob, in words: knob, domain, variants."""
+        variants = ", ".join(self.variants)
+        rows = [{"knob": "variant", "domain": variants, "variants": variants}]
+        for knob in dict.fromkeys(knob for domains in self.domains.values() for knob in domains):
+            families: dict[Domain, list[str]] = {}
+            for variant, domain in self._domains_of(knob).items():
+                families.setdefault(domain, []).append(variant)
+            for domain, having in families.items():
+                rows.append({"knob": knob, "domain": domain.text, "variants": ", ".join(having)})
+        return rows
+
+    def searched(self, variant: str) -> dict[str, tuple[str, Domain]]:
+        """The knobs of a network family that are not fixed: name -> (name of parameter, domain)."""
+        return {
+            knob: (self._parameter(variant, knob), domain)
+            for knob, domain in self.domains[variant].items()
+            if not isinstance(domain, Fixed)
+        }
+
+    def default(self, variant: str) -> dict[str, KnobValue]:
+        """The parameters of a first trial: each knob's default, or the middle of its domain."""
+        defaults = {knob.name: knob.default for knob in self.knobs[variant]}
+        chosen: dict[str, KnobValue] = {"variant": variant} if len(self.variants) > 1 else {}
+        for knob, (parameter, domain) in self.searched(variant).items():
+            default = defaults[knob]
+            chosen[parameter] = default if domain.contains(default) else domain.middle()
+        return chosen
+
+    def _domains_of(self, knob: str) -> dict[str, Domain]:
+        return {
+            variant: domains[knob] for variant, domains in self.domains.items() if knob in domains
+        }
+
+    def _parameter(self, variant: str, knob: str) -> str:
+        # a sampler must not see two distributions under one name
+        return knob if len(set(self._domains_of(knob).values())) == 1 else f"{variant}.{knob}"
+
+
+def suggest(trial: Suggesting, space: Space) -> Design:
+    """A design of the space; the trial is asked only for what can be searched."""
+    variant = space.variants[0]
+    if len(space.variants) > 1:
+        variant = trial.suggest_categorical("variant", space.variants)
+    values = {
+        knob: domain.value
+        for knob, domain in space.domains[variant].items()
+        if isinstance(domain, Fixed)
+    }
+    for knob, (parameter, domain) in space.searched(variant).items():
+        values[knob] = _suggest_value(trial, parameter, domain)
+    return Design.of(variant, space.architecture, values)
+
+
+def _suggest_value(trial: Suggesting, name: str, domain: Domain) -> KnobValue:
+    if isinstance(domain, Fixed):
+        return domain.value
+    if isinstance(domain, Choice):
+        value: KnobValue = trial.suggest_categorical(name, domain.values)
+        return value
+    low, high, step = domain.low, domain.high, domain.step
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(name, low, high, step=int(step or 1), log=domain.log)
+    return trial.suggest_float(name, low, high, step=step, log=domain.log)
+
+
+def _domain(knob: Knob, variant: str, entries: Mapping[str, SpaceEntry]) -> Domain:
+    entry = entries.get(knob.name)
+    if entry is None or not entry.admits(variant):
+        return Fixed(knob.default)
+    return settle(entry.domain, knob)
+
+
+def _product(domains: Iterable[Domain]) -> int | None:
+    sizes = [domain.size for domain in domains]
+    finite = [size for size in sizes if size is not None]
+    return math.prod(finite) if len(finite) == len(sizes) else None

@@ -1,0 +1,245 @@
+"""The recipe of a trial: build, train, evaluate, count, estimate, record."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from dse.config import SweepConfig
+from dse.counting.count import count
+from dse.data import splits
+from dse.data.splits import Part, Splits
+from dse.design import Design
+from dse.errors import TracingError, TrialFailure, UncountedFailure
+from dse.pricing import admit, price
+from dse.safefile import write_atomically
+from dse.seeding import seed_everything, trial_seed
+from dse.training import checkpoint
+from dse.training.evaluation import accuracy
+from dse.training.loop import EpochResult, TrainingSettings, train
+from dse.variants import family
+from energy_models import ModelCounts
+from reports.record import TrialRecord
+
+# A few hundred held-out images give the mean activity to a per mille; more only cost time.
+COUNT_SAMPLES = 512
+# Enough steps to time a training by.
+TIMED_SAMPLES = 512
+OnEpoch = Callable[[EpochResult], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What all trials of a sweep have in common.
+
+    data_dir : where the data set lies, None for the download cache     device : `cpu` or `cuda`
+    """
+
+    config: SweepConfig
+    data_dir: Path | None = None
+    device: str = "cpu"
+
+    def data(self) -> Splits:
+        """The data of the sweep; read once a process."""
+        data = self.config.data
+        return _load(data.name, self.data_dir, data.validation, data.samples, self.config.seed)
+
+
+@functools.lru_cache(maxsize=2)
+def _load(
+    name: str, data_dir: Path | None, validation: float, samples: int | None, seed: int
+) -> Splits:
+    return splits.load(name, data_dir=data_dir, validation=validation, samples=samples, seed=seed)
+
+
+def build(design: Design, data: Splits) -> nn.Module:
+    """The untrained network of a design.
+
+    Raises BuildFailure if there can be no such network.
+    """
+    return family.load(design.variant).build(design, data.input_shape, data.classes)
+
+
+def run_trial(
+    design: Design,
+    number: int,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    worker: str,
+    optuna_number: int | None = None,
+    on_epoch: OnEpoch = lambda _: None,
+) -> TrialRecord:
+    """Train one design and measure it on validation data; an expected failure is a record too.
+
+    folder : the run folder; weights and counts go to `trials/NUMBER/`
+    on_epoch : called after every epoch; what it raises ends the trial without a record
+    """
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    clock = _Clock()
+    seed = trial_seed(recipe.config.seed, number)
+    outcome: dict[str, Any]
+    try:
+        outcome = {
+            "state": "complete",
+            **_measured(design, number, seed, recipe, folder, clock, on_epoch),
+        }
+    except TrialFailure as failure:
+        reason = f"{type(failure).__name__}: {failure}"
+        outcome = {"state": "failed", "reason": reason, "notes": recipe.data().notes}
+    return TrialRecord(
+        number=number,
+        variant=design.variant,
+        design=design.to_dict(),
+        seed=seed,
+        times={"started": started, **clock.times()},
+        worker=worker,
+        optuna_number=optuna_number,
+        **outcome,
+    )
+
+
+def measure_test(record: TrialRecord, recipe: Recipe, folder: Path) -> dict[str, float]:
+    """Accuracy of a trained point on the test data: done once, for the report.
+
+    Raises CheckpointError if its weights are gone.
+    """
+    data = recipe.data()
+    model = build(Design.from_dict(record.design), data)
+    checkpoint.load_weights(model, weights_file(folder, record.number))
+    return _accuracy(model, data.test, recipe.device)
+
+
+def measure_epoch_s(design: Design, recipe: Recipe) -> float:
+    """Seconds of one epoch of a design, from a part of it."""
+    data = recipe.data()
+    settings = _settings(design, recipe.config)
+    part = slice(0, max(settings.batch_size, min(len(data.train), TIMED_SAMPLES)))
+    images, labels = data.train.images[part], data.train.labels[part]
+    start_s = time.perf_counter()
+    for _ in train(
+        build(design, data),
+        images,
+        labels,
+        images[: settings.batch_size],
+        labels[: settings.batch_size],
+        replace(settings, epochs=1),
+        seed=0,
+        device=recipe.device,
+    ):
+        pass
+    return (time.perf_counter() - start_s) * len(data.train) / len(images)
+
+
+def weights_file(folder: Path, number: int) -> Path:
+    """Where the weights of a trial lie."""
+    return folder / "trials" / str(number) / "weights.safetensors"
+
+
+class _Clock:
+    """Seconds by phase."""
+
+    def __init__(self) -> None:
+        self._begin = self._last = time.perf_counter()
+        self._phases: dict[str, float] = {}
+
+    def phase(self, name: str) -> None:
+        """The phase of that name ends now."""
+        now = time.perf_counter()
+        self._phases[f"{name}_s"] = round(now - self._last, 4)
+        self._last = now
+
+    def times(self) -> dict[str, float]:
+        """All phases so far, and their sum."""
+        return {**self._phases, "total_s": round(time.perf_counter() - self._begin, 4)}
+
+
+def _measured(
+    design: Design,
+    number: int,
+    seed: int,
+    recipe: Recipe,
+    folder: Path,
+    clock: _Clock,
+    on_epoch: OnEpoch,
+) -> dict[str, Any]:
+    """The fields of a record that exist only if all went well."""
+    data = recipe.data()
+    seed_everything(seed)
+    model = build(design, data)
+    results = train(
+        model,
+        data.train.images,
+        data.train.labels,
+        data.validation.images,
+        data.validation.labels,
+        _settings(design, recipe.config),
+        seed,
+        recipe.device,
+    )
+    for result in results:
+        on_epoch(result)
+    clock.phase("train")
+    validation = _accuracy(model, data.validation, recipe.device)
+    clock.phase("evaluate")
+    counts = _counts(model, data.validation, recipe)
+    clock.phase("count")
+    checkpoint.save_weights(model, _made(weights_file(folder, number)))
+    counts_file = Path("trials") / str(number) / "counts.json"
+    write_atomically(folder / counts_file, json.dumps(counts.to_dict()) + "\n")
+    return {
+        "metrics": {
+            "validation": validation,
+            "test": None,
+            "latency_steps": counts.time_steps,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "spikes": counts.spikes,
+        },
+        "energy": price(admit(counts, recipe.config.allow_uncounted), recipe.config.hardware),
+        "counts_file": str(counts_file),
+        "notes": tuple(data.notes),
+    }
+
+
+def _settings(design: Design, config: SweepConfig) -> TrainingSettings:
+    return TrainingSettings(
+        **config.training.model_dump(), learning_rate=float(design.values["learning_rate"])
+    )
+
+
+def _accuracy(model: nn.Module, part: Part, device: str) -> dict[str, float]:
+    share = accuracy(model, part.images, part.labels, device=device)
+    return {"accuracy": share, "samples": len(part)}
+
+
+def _counts(model: nn.Module, part: Part, recipe: Recipe) -> ModelCounts:
+    """Counts on held-out images.
+
+    Raises UncountedFailure for an operator that nobody can count and the sweep does not allow.
+    """
+    images = torch.from_numpy(part.images[:COUNT_SAMPLES]).to(recipe.device)
+    try:
+        counts = count(model, images)
+    except TracingError as error:
+        raise UncountedFailure(str(error)) from error
+    unknown = sorted(set(counts.uncounted) - set(recipe.config.allow_uncounted))
+    if unknown:
+        raise UncountedFailure(
+            f"no counting rule for {', '.join(unknown)}; name it in allow_uncounted to go on "
+            "without it"
+        )
+    return counts
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

@@ -1,0 +1,43 @@
+"""S2NN: a spiking network of a single step, trained with a surrogate made for it.
+
+Suetake, Ikegawa, Saiin and Sawada, Neural Networks 159, 2023. Weights are real; hidden neurons
+spike or not, and have no state. The values of alpha and beta in the paper are not public;
+assumption: 4 and 1, which make the surrogate continuous, with peak 1, at threshold 1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dse.design import Design, Knob
+from dse.variants.family import COMMON_KNOBS, Variant, knob_values, positions
+
+if TYPE_CHECKING:
+    from torch import nn
+
+KNOBS = (
+    *COMMON_KNOBS,
+    Knob("threshold", "float", 1.0, "potential from which on a neuron spikes", 0.01, 16.0),
+    Knob("surrogate_alpha", "float", 4.0, "steepness of the slope below the threshold", 0.1, 32.0),
+    Knob("surrogate_beta", "float", 1.0, "size of the slope above the threshold", 0.01, 16.0),
+)
+
+
+def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """The network of a design; see `Variant.build`."""
+    from dse.architectures.network import Network, real_synapse
+    from dse.neurons.spiking import SingleStep
+    from dse.neurons.surrogates import S2nn
+
+    knobs = knob_values(design, KNOBS)
+    threshold = float(knobs["threshold"])
+    surrogate = S2nn(float(knobs["surrogate_alpha"]), float(knobs["surrogate_beta"]), threshold)
+    places = positions(design, knobs, input_shape, classes)
+    return Network(
+        places,
+        make_synapse=real_synapse,
+        make_neuron=lambda place: SingleStep(threshold, surrogate),
+    )
+
+
+VARIANT = Variant("s2nn", "single-step spiking network", KNOBS, build)

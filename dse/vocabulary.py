@@ -1,0 +1,168 @@
+"""Vocabulary: the words that a sweep file may say, and every one that it misuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from dse.design import Knob
+from dse.domain import misfits
+from dse.knobentry import FORMS, KnobEntry, spelled_out
+from energy_models.errors import EnergyModelError, nearest
+from energy_models.yamlfile import Place
+
+Goal = Literal["max", "min"]
+Mistake = tuple[Place, str]
+
+OBJECTIVES: Mapping[str, Goal] = MappingProxyType(
+    {
+        "accuracy": "max",
+        "energy_pj": "min",
+        "latency_steps": "min",
+        "parameters": "min",
+        "spikes": "min",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words that a sweep file may say.
+
+    variants : network family -> its knobs      architectures, data : names
+    hardware : called with each profile's name; raises EnergyModelError for one that is not right
+    objectives : name -> which way is better
+    """
+
+    variants: Mapping[str, tuple[Knob, ...]]
+    architectures: tuple[str, ...]
+    data: tuple[str, ...]
+    hardware: Callable[[str], object]
+    objectives: Mapping[str, Goal] = field(default_factory=lambda: OBJECTIVES)
+
+
+def is_priced(objective: object) -> bool:
+    """Does the value of this objective depend on the hardware?"""
+    return isinstance(objective, str) and objective.endswith("_pj")
+
+
+def misused_words(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[Mistake]:
+    """Words that are unknown, said twice, or do not go together: (place, what is wrong).
+
+    data : of a sweep file, in whatever shape; what has the wrong shape is passed over
+    """
+    source = data.get("data")
+    if isinstance(source, dict):
+        yield from _unknown({("data", "name"): source.get("name")}, vocabulary.data, "data")
+    else:
+        yield from _unknown({("data",): source}, vocabulary.data, "data")
+    architecture = data.get("architecture")
+    yield from _unknown({("architecture",): architecture}, vocabulary.architectures, "architecture")
+    variants = _listed(("variants",), data.get("variants"))
+    yield from _unknown(variants, vocabulary.variants, "variant")
+    yield from _twice(variants)
+    hardware = _listed(("hardware",), data.get("hardware"))
+    yield from _unpriced(hardware, vocabulary)
+    yield from _twice(hardware)
+    yield from _objectives(data.get("objectives"), vocabulary)
+    if isinstance(data.get("space"), dict):
+        listed = [name for name in variants.values() if name in vocabulary.variants]
+        # beside a misspelt family no knob can be said to be nobody's
+        sure = listed if listed and len(listed) == len(variants) else list(vocabulary.variants)
+        for knob, entry in data["space"].items():
+            yield from _knob(knob, entry, sure, vocabulary)
+
+
+def _listed(place: Place, value: Any) -> dict[Place, str]:
+    """The words of a list, by place."""
+    entries = value if isinstance(value, list) else []
+    return {(*place, i): word for i, word in enumerate(entries) if isinstance(word, str)}
+
+
+def _unknown(words: Mapping[Place, Any], known: Iterable[str], kind: str) -> Iterator[Mistake]:
+    for place, word in words.items():
+        if isinstance(word, str) and word not in known:
+            yield place, f'unknown {kind} "{word}".{nearest(word, known)}'
+
+
+def _twice(words: Mapping[Place, str]) -> Iterator[Mistake]:
+    seen: set[str] = set()
+    for place, word in words.items():
+        if word in seen:
+            yield place, f'"{word}" is listed twice. Keep one'
+        seen.add(word)
+
+
+def _unpriced(profiles: Mapping[Place, str], vocabulary: Vocabulary) -> Iterator[Mistake]:
+    for place, name in profiles.items():
+        try:
+            vocabulary.hardware(name)
+        except EnergyModelError as error:
+            yield from ((place, problem) for problem in str(error).splitlines())
+
+
+def _objectives(entries: Any, vocabulary: Vocabulary) -> Iterator[Mistake]:
+    names: dict[Place, str] = {}
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        place: Place = ("objectives", index)
+        if isinstance(entry, str):
+            names[place] = entry
+        if not isinstance(entry, dict):
+            continue
+        name, hardware, limit = (entry.get(key) for key in ("name", "hardware", "limit"))
+        if isinstance(name, str):
+            names[(*place, "name")] = name
+        if isinstance(hardware, str):
+            if is_priced(name):
+                yield from _unpriced({(*place, "hardware"): hardware}, vocabulary)
+            else:
+                yield (*place, "hardware"), f"no profile prices {name}. Leave it out"
+        if name == "accuracy" and isinstance(limit, int | float) and not 0 <= limit <= 1:
+            yield (*place, "limit"), f"{limit} is no accuracy. It goes from 0 to 1: 90 % is 0.9"
+    yield from _unknown(names, vocabulary.objectives, "objective")
+    yield from _twice(names)
+
+
+def _knob(name: str, raw: Any, listed: list[str], vocabulary: Vocabulary) -> Iterator[Mistake]:
+    place: Place = ("space", name)
+    having = _having(name, listed, vocabulary)
+    if not having:
+        others = _having(name, vocabulary.variants, vocabulary)
+        if others:
+            has = f"{', '.join(others)} {'has' if len(others) == 1 else 'have'} it"
+            yield place, f"none of {', '.join(listed)} has this knob, but {has}"
+        else:
+            known = {knob.name for variant in listed for knob in vocabulary.variants[variant]}
+            yield place, f"unknown knob.{nearest(name, known)}"
+        return
+    when = raw.get("when") if isinstance(raw, dict) else None
+    meant = _listed(
+        (*place, "when", "variant"), when.get("variant") if isinstance(when, dict) else None
+    )
+    for at, variant in meant.items():
+        if variant not in listed:
+            yield at, f'"{variant}" is no variant of this sweep.{nearest(variant, listed)}'
+        elif variant not in having:
+            yield at, f"{variant} has no such knob. It belongs to {', '.join(having)}"
+    yield from _twice(meant)
+    try:
+        entry = KnobEntry.model_validate(spelled_out(raw))
+    except ValueError:
+        return  # its shape is wrong, which is said elsewhere
+    form = next(form for form in FORMS if getattr(entry, form) is not None)
+    admitted = [knob for variant, knob in having.items() if entry.entry().admits(variant)]
+    wrong = (text for knob in admitted for text in misfits(entry.entry().domain, knob))
+    for text in dict.fromkeys(wrong):
+        yield (*place, form) if isinstance(raw, dict) else place, text
+
+
+def _having(name: str, variants: Iterable[str], vocabulary: Vocabulary) -> dict[str, Knob]:
+    """The network families that have a knob, each with its own."""
+    return {
+        variant: knob
+        for variant in variants
+        for knob in vocabulary.variants[variant]
+        if knob.name == name
+    }

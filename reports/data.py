@@ -1,0 +1,155 @@
+"""ReportData: everything that a report is made of, typed, with nothing left to look up."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from reports.errors import ReportDataError
+from reports.pareto import Objective
+from reports.points import LayersOfPoints, objective_mistakes, variants_of
+from reports.record import TrialRecord
+from reports.text import EnergyUnits
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSummary:
+    """What was tried, in the words of the sweep file.
+
+    variants : in the order that decides their colours
+    training, budget : as a reader would say them: `20 epochs, Adam`, `200 trials`
+    """
+
+    variants: tuple[str, ...]
+    architecture: str
+    data: str
+    training: str
+    seed: int
+    budget: str
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """One number of a hardware profile: `mac`, 4.6, `pJ`, 32 bits, and how far to trust it."""
+
+    quantity: str
+    value: float
+    unit: str
+    bits: int | None
+    basis: str
+    source: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A hardware profile as the page prints it.
+
+    node, voltage : with their units: `45 nm`, `0.9 V`
+    conventions : one sentence each: what is charged, what is left out, what is assumed
+    """
+
+    name: str
+    title: str
+    node: str
+    voltage: str
+    number_format: str
+    reference: str
+    constants: tuple[Constant, ...]
+    conventions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A known point to compare with.
+
+    values : column of the trials table -> value in its unit: {"validation_accuracy": 0.98}
+    source : where the numbers come from
+    """
+
+    name: str
+    values: Mapping[str, float | None]
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportData:
+    """A run, ready to be reported.
+
+    run : its name      question : what the sweep asks, as its author wrote it
+    objectives : the first is drawn along y and sorts the front, the second along x
+    profiles : in the order of the tables
+    units : units of energy and their sizes
+    layers : energy of layers and components, of the front or of more points
+    uncounted : what no number contains, one sentence each
+    assumptions : of counting and pricing, beyond those of the profiles
+    data_notes : stands in every figure and on top of the page: approximate data and the like
+    environment : versions and machine, name -> text
+    commands : number -> the command that makes the point again
+    remake : commands that make the whole run and this report again
+    citation : how to cite, one entry a work
+    """
+
+    run: str
+    question: str
+    sweep: SweepSummary
+    objectives: tuple[Objective, ...]
+    profiles: tuple[Profile, ...]
+    units: EnergyUnits
+    records: tuple[TrialRecord, ...]
+    layers: LayersOfPoints = field(default_factory=dict)
+    uncounted: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    data_notes: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[int, str] = field(default_factory=dict)
+    remake: tuple[str, ...] = ()
+    citation: tuple[str, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Those of the sweep, then any other that the records know."""
+        return variants_of(self.records, self.sweep.variants)
+
+    @property
+    def profile_names(self) -> tuple[str, ...]:
+        """Names of the profiles, in order."""
+        return tuple(profile.name for profile in self.profiles)
+
+    def check(self) -> None:
+        """Raise ReportDataError with every contradiction at once."""
+        mistakes = [f"report {self.run}: {mistake}" for mistake in _mistakes(self)]
+        if mistakes:
+            raise ReportDataError("\n".join(mistakes))
+
+
+def _mistakes(data: ReportData) -> Iterator[str]:
+    if not data.objectives:
+        yield "objectives: there is none; at least one is needed"
+    yield from objective_mistakes(data.records, data.objectives)
+    times = Counter(record.number for record in data.records)
+    for number, count in times.items():
+        if count > 1:
+            yield f"records: number {number} stands {count} times; a number names one point"
+    for name, numbers in (("layers", data.layers), ("commands", data.commands)):
+        for number in sorted(set(numbers) - set(times)):
+            yield f"{name}: there is no record {number}"
+    for record in data.records:
+        yield from _layer_mistakes(record, data.layers)
+
+
+def _layer_mistakes(record: TrialRecord, layers: LayersOfPoints) -> Iterator[str]:
+    for profile, rows in layers.get(record.number, {}).items():
+        priced = record.energy.get(profile, {})
+        expected_pj = priced.get("total_pj")
+        if expected_pj is None:
+            expected_pj = priced.get("partial_pj")
+        sum_pj = math.fsum(row["energy_pj"] for row in rows)
+        if expected_pj is not None and not math.isclose(sum_pj, expected_pj, rel_tol=1e-6):
+            yield (
+                f"layers: point {record.number}, {profile}: they add up to {sum_pj:g} pJ, "
+                f"the record says {expected_pj:g} pJ"
+            )

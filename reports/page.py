@@ -1,0 +1,212 @@
+"""The report of a run: one HTML file that opens offline, its tables as CSV, its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from reports.data import Baseline, ReportData
+from reports.facts import front_facts, history_facts, layer_facts
+from reports.figures import (
+    draw_front,
+    draw_history,
+    draw_layers,
+    draw_parallel,
+    inline_svg,
+    save,
+    variant_style,
+)
+from reports.outcome import by_variant, gaps, ranges, reasons, state_counts, summary
+from reports.parallel import parallel_facts
+from reports.points import front
+from reports.record import TrialRecord
+from reports.table import layers_frame, pareto_frame, trials_frame, write_csv
+from reports.text import (
+    Column,
+    EnergyUnits,
+    format_knob,
+    format_value,
+    front_columns,
+    knob_items,
+    margin,
+)
+
+# the markers of matplotlib as characters, for the table
+_SIGNS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖", "*": "★"}
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFigure:
+    """A drawn figure.
+
+    key : its id on the page      stem : name of its files      kinds : of its files, SVG first
+    """
+
+    key: str
+    stem: str
+    title: str
+    figure: Figure
+    caption: str
+    kinds: tuple[str, ...] = ("svg", "png", "pdf")
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write the files; what the page shows of it. Texts in the drawing are outlines."""
+        svg, *_ = save(self.figure, folder, self.stem, self.kinds)
+        markup = Markup(inline_svg(svg.read_text(encoding="utf-8"), self.key))
+        return {"key": self.key, "title": self.title, "caption": self.caption, "svg": markup}
+
+
+def write_report(data: ReportData, folder: Path) -> Path:
+    """Write `report.html`, three CSV tables and `figures/`; returns the path of the page.
+
+    The same data gives the same bytes. Files of an earlier report are replaced.
+
+    Raises ReportDataError with everything that contradicts itself in the data.
+    """
+    data.check()
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in (folder / "figures").glob("layers-*.*"):
+        stale.unlink()
+    plots = [shown.save(folder / "figures") for shown in _plots(data)]
+    layers = [shown.save(folder / "figures") for shown in _layer_plots(data)]
+    write_csv(trials_frame(data.records, data.objectives, data.commands), folder / "trials.csv")
+    write_csv(pareto_frame(data.records, data.objectives, data.commands), folder / "pareto.csv")
+    write_csv(layers_frame(data.layers), folder / "layers.csv")
+    page = folder / "report.html"
+    page.write_text(_render(data, plots, layers), encoding="utf-8", newline="\n")
+    return page
+
+
+def _plots(data: ReportData) -> Iterator[ShownFigure]:
+    points = front(data.records, data.objectives)
+    notes = [note for note, _ in _notes(data)]
+    if not points:
+        return
+    if len(data.objectives) > 1:
+        facts = front_facts(
+            data.records,
+            data.objectives,
+            data.units,
+            variants=data.variants,
+            baselines={baseline.name: baseline.values for baseline in data.baselines},
+        )
+        y, x = data.objectives[:2]
+        title = f"{y.label} against {x.label[:1].lower()}{x.label[1:]}"
+        caption = "Full colour: not dominated. Pale: dominated."
+        if len(data.objectives) > 2:
+            caption += " The line is the front of the two objectives drawn here."
+        if facts.not_drawn:
+            caption += f" Not drawn, for want of a value: {facts.not_drawn} complete points."
+        if facts.points:
+            figure = draw_front(facts, title=title, notes=notes)
+            yield ShownFigure("front", "front", title, figure, caption)
+    history = history_facts(data.records, data.objectives, data.units)
+    caption = (
+        f"Volume of what the front dominates, {history.label}, "
+        f"measured from {', '.join(history.reference)}."
+    )
+    if history.without_volume:
+        caption += f" Without a volume: {history.without_volume} complete points."
+    title = "Hypervolume of the front after each trial"
+    figure = draw_history(history, title=title, notes=notes)
+    yield ShownFigure("hypervolume", "hypervolume", title, figure, caption)
+    lines = parallel_facts(data.records, data.objectives, data.units, variants=data.variants)
+    title = "Knobs and objectives of the front"
+    caption = "One line a point. Objectives have their better end on top."
+    if lines.constant:
+        caption += f" The same for all: {', '.join(lines.constant)}."
+    figure = draw_parallel(lines, title=title, notes=notes)
+    yield ShownFigure("parallel", "parallel", title, figure, caption)
+
+
+def _layer_plots(data: ReportData) -> Iterator[ShownFigure]:
+    everything = [part for of in data.layers.values() for rows in of.values() for part in rows]
+    components = list(dict.fromkeys(part["component"] for part in everything))
+    notes = [note for note, _ in _notes(data)]
+    for index, profile in enumerate(data.profile_names):
+        for point in front(data.records, data.objectives):
+            rows = data.layers.get(point.number, {}).get(profile)
+            if rows:
+                title = f"#{point.name} ({point.variant}) on {profile}"
+                facts = layer_facts(title, rows, data.units, components=components)
+                whole = (
+                    "in total" if point.energy_pj(profile) is not None else "so far (incomplete)"
+                )
+                yield ShownFigure(
+                    f"layers-{point.number}-{index}",
+                    f"layers-{point.number}-{profile}",
+                    title,
+                    draw_layers(facts, notes=notes),
+                    f"{facts.total} {whole}; percentages are shares of it.",
+                    # fonts make a PDF slow: print quality for the profile of the objective
+                    ("svg", "png", "pdf") if index == 0 else ("svg",),
+                )
+
+
+def _render(data: ReportData, plots: list[dict[str, Any]], layers: list[dict[str, Any]]) -> str:
+    environment = Environment(
+        loader=PackageLoader("reports", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    points = front(data.records, data.objectives)
+    columns = front_columns(points, data.profile_names, data.units)
+    return environment.get_template("page.html.j2").render(
+        data=data,
+        summary=summary(data.records, data.objectives, data.units),
+        states=state_counts(data.records),
+        reasons=reasons(data.records),
+        gaps=gaps(data.records, data.profile_names),
+        columns=columns,
+        objective_names=[objective.name for objective in data.objectives],
+        rows=[_row(point, data) for point in points],
+        has_test=any(point.test_accuracy is not None for point in points),
+        variants=by_variant(data.records, data.objectives, data.variants, data.units),
+        styles={variant: _style(variant, data) for variant in data.variants},
+        baseline_cells=[_cells(baseline, columns, data.units) for baseline in data.baselines],
+        notes=_notes(data),
+        figures={shown["key"]: shown for shown in plots},
+        layers=layers,
+    )
+
+
+def _row(point: TrialRecord, data: ReportData) -> dict[str, Any]:
+    accuracy, samples = point.accuracy, (point.metrics.get("validation") or {}).get("samples")
+    spread = ""
+    if accuracy is not None and samples is not None:
+        spread = f"± {100 * margin(accuracy, samples):.1f}"
+    return {
+        "point": point,
+        "margin": spread,
+        "knobs": [(name, format_knob(value)) for name, value in knob_items(point)],
+        "command": data.commands.get(point.number),
+    }
+
+
+def _style(variant: str, data: ReportData) -> dict[str, str]:
+    colour, marker = variant_style(variant, data.variants)
+    return {"colour": colour, "sign": _SIGNS[marker]}
+
+
+def _cells(baseline: Baseline, columns: Sequence[Column], units: EnergyUnits) -> list[str]:
+    return [format_value(baseline.values.get(c.name), c.unit, units) for c in columns]
+
+
+def _notes(data: ReportData) -> list[tuple[str, str]]:
+    """Notes on the data, each with the points that it concerns: `` means all."""
+    concerned: dict[str, list[int]] = {note: [] for note in data.data_notes}
+    for record in data.records:
+        for note in record.notes if record.state == "complete" else ():
+            concerned.setdefault(note, []).append(record.number)
+    return [
+        (note, "" if note in data.data_notes else ranges(numbers))
+        for note, numbers in concerned.items()
+    ]

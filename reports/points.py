@@ -1,0 +1,141 @@
+"""What a record is worth: its flat row, its value for each objective, and who is on the front."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TypedDict
+
+import numpy as np
+
+from reports.errors import ReportDataError
+from reports.pareto import Floats, Mask, Objective, non_dominated
+from reports.record import TrialRecord
+
+Scalar = str | float | int | bool | None
+
+ENERGY = "energy_pj_"  # followed by the name of a profile
+KNOB = "knob_"
+
+BEFORE_KNOBS = (
+    "number",
+    "parent",
+    "point",
+    "state",
+    "reason",
+    "variant",
+    "architecture",
+)
+MEASURED = ("validation_accuracy", "validation_samples", "test_accuracy", "test_samples")
+AFTER_ENERGY = ("latency_steps", "parameters", "spikes", "seed", "train_s")
+
+
+class LayerRow(TypedDict):
+    """Energy of one component of one layer, pJ per sample."""
+
+    layer: str
+    component: str
+    energy_pj: float
+
+
+LayersOfPoints = Mapping[int, Mapping[str, Sequence[LayerRow]]]
+"""Number of a point -> hardware profile -> rows, layers in the order of the network."""
+
+
+def flat(record: TrialRecord) -> dict[str, Scalar]:
+    """One row of the trials table: column -> value, None where there is none."""
+    design, metrics = record.design, record.metrics
+    return {
+        "number": record.number,
+        "parent": record.parent,
+        "point": record.point,
+        "state": record.state,
+        "reason": record.reason,
+        "variant": record.variant,
+        "architecture": design.get("architecture"),
+        **{f"{KNOB}{name}": value for name, value in design.get("knobs", {}).items()},
+        "validation_accuracy": record.accuracy,
+        "validation_samples": (metrics.get("validation") or {}).get("samples"),
+        "test_accuracy": record.test_accuracy,
+        "test_samples": (metrics.get("test") or {}).get("samples"),
+        **{f"{ENERGY}{profile}": record.energy_pj(profile) for profile in record.energy},
+        "latency_steps": metrics.get("latency_steps"),
+        "parameters": metrics.get("parameters"),
+        "spikes": metrics.get("spikes"),
+        "seed": record.seed,
+        "train_s": record.times.get("train_s"),
+    }
+
+
+def columns(records: Iterable[TrialRecord]) -> tuple[str, ...]:
+    """Columns of the trials table, in order: knobs and profiles as they first appear."""
+    seen = list(dict.fromkeys(name for record in records for name in flat(record)))
+    knobs = [name for name in seen if name.startswith(KNOB)]
+    energies = [name for name in seen if name.startswith(ENERGY)]
+    return (*BEFORE_KNOBS, *knobs, *MEASURED, *energies, *AFTER_ENERGY)
+
+
+def objective_mistakes(
+    records: Sequence[TrialRecord], objectives: Sequence[Objective]
+) -> list[str]:
+    """A line for each objective that no column of these records can answer."""
+    known = columns(records)
+    has_energy = any(name.startswith(ENERGY) for name in known)
+    mistakes = []
+    for objective in objectives:
+        not_yet = objective.name.startswith(ENERGY) and not has_energy
+        if objective.name not in known and not not_yet:
+            near = get_close_matches(objective.name, known, n=1)
+            hint = f' Did you mean "{near[0]}"?' if near else f" There are {', '.join(known)}"
+            mistakes.append(f'objective "{objective.name}": no such column.{hint}')
+    return mistakes
+
+
+def objective_values(records: Sequence[TrialRecord], objectives: Sequence[Objective]) -> Floats:
+    """Values as stored, (records, objectives): NaN where unknown, or not a complete point.
+
+    Raises ReportDataError if an objective is not a column of these records.
+    """
+    mistakes = objective_mistakes(records, objectives)
+    if mistakes:
+        raise ReportDataError("\n".join(mistakes))
+    values = np.full((len(records), len(objectives)), np.nan)
+    for index, record in enumerate(records):
+        if record.state == "complete":
+            row = flat(record)
+            values[index] = [_number(row.get(objective.name)) for objective in objectives]
+    return values
+
+
+def front(
+    records: Sequence[TrialRecord], objectives: Sequence[Objective]
+) -> tuple[TrialRecord, ...]:
+    """The complete records that no other dominates, the best of the first objective first."""
+    values = objective_values(records, objectives)
+    chosen = np.flatnonzero(on_front(values, objectives)).tolist()
+    sign = -1.0 if objectives[0].goal == "max" else 1.0
+    ordered = sorted(chosen, key=lambda i: (sign * values[i, 0], records[i].number))
+    return tuple(records[i] for i in ordered)
+
+
+def on_front(values: Floats, objectives: Sequence[Objective]) -> Mask:
+    """Which rows lie within all limits and are dominated by no other such row.
+
+    values : (records, objectives), as stored
+    """
+    able = np.ones(len(values), dtype=np.bool_)
+    for column, objective in enumerate(objectives):
+        if objective.limit is not None:
+            excess = values[:, column] - objective.limit
+            able &= (excess >= 0) if objective.goal == "max" else (excess <= 0)
+    able[able] = non_dominated(values[able], [o.goal for o in objectives])
+    return able
+
+
+def variants_of(records: Iterable[TrialRecord], first: Sequence[str] = ()) -> tuple[str, ...]:
+    """The named variants, then those of the records that were not named."""
+    return tuple(dict.fromkeys([*first, *(record.variant for record in records)]))
+
+
+def _number(value: Scalar) -> float:
+    return float("nan") if value is None or isinstance(value, str) else float(value)

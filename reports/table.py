@@ -1,0 +1,88 @@
+"""Records as tidy data frames: trials, the front, energy by layer. The pandas door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from reports.pareto import Objective
+from reports.points import LayersOfPoints, Scalar, columns, flat, front
+from reports.record import TrialRecord
+
+
+def trials_frame(
+    records: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
+    commands: Mapping[int, str] | None = None,
+) -> pd.DataFrame:
+    """One row a record, in order of its number; units stand in the column names.
+
+    `on_front` says who is not dominated; `command` makes the point again. Empty = unknown.
+    """
+    chosen = {record.number for record in front(records, objectives)}
+    rows: list[dict[str, Scalar]] = [
+        {
+            **flat(record),
+            "on_front": record.number in chosen,
+            "command": (commands or {}).get(record.number),
+        }
+        for record in sorted(records, key=lambda record: record.number)
+    ]
+    return _frame(rows, (*columns(records), "on_front", "command"))
+
+
+def pareto_frame(
+    records: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
+    commands: Mapping[int, str] | None = None,
+) -> pd.DataFrame:
+    """The rows of the front, the best of the first objective first; columns of the trials."""
+    trials = trials_frame(records, objectives, commands)
+    numbers = [record.number for record in front(records, objectives)]
+    ordered = trials.set_index("number", drop=False).loc[numbers]
+    return ordered.drop(columns="on_front").reset_index(drop=True)
+
+
+def layers_frame(layers: LayersOfPoints) -> pd.DataFrame:
+    """One row a point, profile, layer and component: number, profile, layer, ..., energy_pj."""
+    rows: list[dict[str, Scalar]] = [
+        {
+            "number": number,
+            "profile": profile,
+            "layer": row["layer"],
+            "component": row["component"],
+            "energy_pj": row["energy_pj"],
+        }
+        for number, profiles in layers.items()
+        for profile, parts in profiles.items()
+        for row in parts
+    ]
+    return _frame(rows, ("number", "profile", "layer", "component", "energy_pj"))
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """The same bytes for the same frame: UTF-8, comma, LF, shortest exact decimals."""
+    frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def _frame(rows: Sequence[Mapping[str, Scalar]], names: Sequence[str]) -> pd.DataFrame:
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return pd.DataFrame(
+        {name: pd.Series(values, dtype=_dtype(values)) for name, values in columns.items()}
+    )
+
+
+def _dtype(values: Sequence[Scalar]) -> str:
+    """A nullable type, so that integers with gaps stay integers; object for a mixture."""
+    kinds = {type(value) for value in values if value is not None}
+    for allowed, dtype in (
+        ({bool}, "boolean"),
+        ({int}, "Int64"),
+        ({int, float}, "Float64"),
+        ({str}, "string"),
+    ):
+        if kinds and kinds <= allowed:
+            return dtype
+    return "object"

@@ -1,0 +1,177 @@
+"""Numbers as a reader wants them, and a front as plain lines for the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.pareto import Objective
+from reports.points import ENERGY, Scalar, flat, front
+from reports.record import TrialRecord
+
+NOTHING = "–"
+THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
+
+_LABELS = {
+    "validation_accuracy": ("validation accuracy", "%"),
+    "test_accuracy": ("test accuracy", "%"),
+    "latency_steps": ("latency steps", ""),
+    "parameters": ("parameters", ""),
+    "spikes": ("spikes", ""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyUnits:
+    """The units an energy may be shown in; the sizes come from the caller.
+
+    steps : (symbol, size in pJ), in any order, with one of size 1.0: `(("pJ", 1.0), ...)`
+    """
+
+    steps: tuple[tuple[str, float], ...]
+
+    def choose(self, energy_pj: float) -> tuple[str, float]:
+        """Symbol and size in pJ of the largest unit that is not above this energy."""
+        fitting = [step for step in self.steps if step[1] <= abs(energy_pj)]
+        smallest_first = sorted(self.steps, key=lambda step: step[1])
+        return max(fitting, key=lambda step: step[1]) if fitting else smallest_first[0]
+
+    def format(self, energy_pj: float, digits: int = 3) -> str:
+        """`12.3 nJ`: the number is rounded first, so that 999.9 pJ is 1.00 nJ."""
+        symbol, size_pj = self.choose(float(f"{energy_pj:.{digits}g}"))
+        return f"{significant(energy_pj / size_pj, digits)} {symbol}"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the front's table: name as in the trials table, heading, unit, cells."""
+
+    name: str
+    heading: str
+    unit: str
+    cells: tuple[str, ...]
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A decimal number with this many significant digits: `0.0123`, `1.00`, `12 300`."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    rounded = float(f"{value:.{digits}g}")
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:,.{decimals}f}".replace(",", THIN_SPACE)
+
+
+def format_percent(fraction: float, samples: int | None = None) -> str:
+    """`97.2 %`; a second decimal where at least 5,000 samples carry it."""
+    decimals = 2 if samples is not None and samples >= 5000 else 1
+    return f"{100 * fraction:.{decimals}f} %"
+
+
+def margin(fraction: float, samples: int) -> float:
+    """Half the width of the 95 % Wilson interval of an accuracy, as a fraction.
+
+    E. B. Wilson, J. Am. Stat. Assoc. 22, 1927. It covers the sampling of the data only.
+    """
+    z = 1.96
+    spread = fraction * (1 - fraction) / samples + z**2 / (4 * samples**2)
+    return z * math.sqrt(spread) / (1 + z**2 / samples)
+
+
+def format_value(
+    value: Scalar, unit: str, units: EnergyUnits, *, samples: int | None = None
+) -> str:
+    """Any value of a table with its unit; a dash if there is none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if unit == "%":
+        return format_percent(value, samples)
+    if unit == "pJ":
+        return units.format(value)
+    number = f"{value:,d}".replace(",", THIN_SPACE) if isinstance(value, int) else f"{value:.4g}"
+    return f"{number} {unit}" if unit else number
+
+
+def front_columns(
+    points: Sequence[TrialRecord], profiles: Sequence[str], units: EnergyUnits
+) -> tuple[Column, ...]:
+    """The measured columns of a front: accuracies, energy on each profile, what else is known.
+
+    A total that is not complete reads `incomplete`.
+    """
+    rows = [flat(point) for point in points]
+    energies = {f"{ENERGY}{profile}": (profile, "pJ") for profile in profiles}
+    accuracies = {name: _LABELS[name] for name in ("validation_accuracy", "test_accuracy")}
+    others = {
+        name: label
+        for name, label in _LABELS.items()
+        if name not in accuracies and any(row[name] is not None for row in rows)
+    }
+
+    def cell(point: TrialRecord, row: dict[str, Scalar], name: str, unit: str) -> str:
+        profile = name.removeprefix(ENERGY)
+        if name in energies and row.get(name) is None and profile in point.energy:
+            return "incomplete"
+        part = point.metrics.get(name.removesuffix("_accuracy")) or {}
+        samples = part.get("samples") if name in accuracies else None
+        return format_value(row.get(name), unit, units, samples=samples)
+
+    return tuple(
+        Column(
+            name,
+            heading,
+            unit,
+            tuple(cell(point, row, name, unit) for point, row in zip(points, rows, strict=True)),
+        )
+        for name, (heading, unit) in {**accuracies, **energies, **others}.items()
+    )
+
+
+def front_lines(
+    records: Sequence[TrialRecord],
+    objectives: Sequence[Objective],
+    profiles: Sequence[str],
+    units: EnergyUnits,
+) -> list[str]:
+    """The front as aligned lines, a heading first; one sentence if it is empty."""
+    points = front(records, objectives)
+    if not points:
+        return ["No complete trial has a value for every objective: there is no front yet."]
+    table = [
+        ("point", *(f"#{point.name}" for point in points)),
+        ("variant", *(point.variant for point in points)),
+        *((c.heading, *c.cells) for c in front_columns(points, profiles, units)),
+        ("knobs", *(knobs_of(point) for point in points)),
+    ]
+    widths = [max(map(len, column)) for column in table]
+    last = len(table) - 1
+    return [
+        "  ".join(
+            text.ljust(width) if index in (0, 1, last) else text.rjust(width)
+            for index, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in zip(*table, strict=True)
+    ]
+
+
+def knobs_of(record: TrialRecord) -> str:
+    """`threshold 0.7, time_steps 4`."""
+    return ", ".join(f"{name} {format_knob(value)}" for name, value in knob_items(record))
+
+
+def knob_items(record: TrialRecord) -> list[tuple[str, Scalar]]:
+    """Knobs of a design in their own order."""
+    return list(record.design.get("knobs", {}).items())
+
+
+def format_knob(value: Scalar) -> str:
+    """A knob's value: numbers with at most four digits after rounding, words as they are."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return NOTHING if value is None else str(value)

@@ -1,0 +1,255 @@
+"""Sweep files: defaults, every mistake at once, and the round trip."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dse.config import SweepConfig, Vocabulary, dump_sweep, load_sweep
+from dse.design import Knob
+from dse.domain import Fixed, Range, SpaceEntry
+from dse.errors import ConfigError
+from dse.sweepfile import write
+from energy_models.errors import ProfileError, nearest
+
+WIDTH = Knob("width", "float", 1.0, "", 0.05, 16.0)
+STEPS = Knob("time_steps", "int", 4, "", 1, 64)
+THRESHOLD = Knob("threshold", "float", 1.0, "", 0.01, 16.0)
+RESET = Knob("reset", "choice", "soft", "", choices=("soft", "hard"))
+PROFILES = ("cmos-a", "cmos-b")
+
+
+def _check(name: str) -> None:
+    if name not in PROFILES:
+        raise ProfileError(f'profile "{name}": unknown profile.{nearest(name, PROFILES)}')
+
+
+VOCABULARY = Vocabulary(
+    variants={"ann": (WIDTH,), "snn": (WIDTH, STEPS, THRESHOLD, RESET)},
+    architectures=("convnet", "mlp"),
+    data=("digits",),
+    hardware=_check,
+)
+MINIMAL = """\
+name: mine
+data: digits
+variants: [ann, snn]
+architecture: convnet
+objectives: [accuracy, energy_pj]
+hardware: [cmos-a]
+budget: {trials: 24}
+"""
+
+
+def _load(text: str, folder: Path, *overrides: str) -> SweepConfig:
+    file = folder / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load_sweep(file, VOCABULARY, overrides)
+
+
+def _problems(text: str, folder: Path, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        _load(text, folder, *overrides)
+    return [problem.replace(str(folder / "mine.yaml"), "F") for problem in caught.value.problems]
+
+
+def test_defaults_are_filled_in(tmp_path: Path) -> None:
+    assert dump_sweep(_load(MINIMAL, tmp_path)) == (
+        "name: mine\n"
+        "question: ''\n"
+        "data: {name: digits, validation: 0.2}\n"
+        "variants: [ann, snn]\n"
+        "architecture: convnet\n"
+        "space: {}\n"
+        "objectives:\n"
+        "- {name: accuracy, goal: max}\n"
+        "- {name: energy_pj, goal: min, hardware: cmos-a}\n"
+        "hardware: [cmos-a]\n"
+        "budget: {trials: 24}\n"
+        "training: {epochs: 12, batch_size: 32, weight_decay: 0.001, label_smoothing: 0.0, "
+        "grad_clip: 5.0}\n"
+        "allow_uncounted: []\n"
+        "workers: 1\n"
+        "seed: 0\n"
+    )
+
+
+def test_the_space_is_read(tmp_path: Path) -> None:
+    space = "space: {width: 2, time_steps: {range: [1, 8], when: {variant: [snn]}}}\n"
+    assert _load(MINIMAL + space, tmp_path).entries() == {
+        "width": SpaceEntry(Fixed(2)),
+        "time_steps": SpaceEntry(Range(1, 8), ("snn",)),
+    }
+
+
+def test_the_hardware_of_an_objective_is_priced_too(tmp_path: Path) -> None:
+    text = MINIMAL.replace("energy_pj", "{name: energy_pj, hardware: cmos-b, limit: 1e6}")
+    config = _load(text, tmp_path)
+    assert config.hardware == ("cmos-a", "cmos-b")
+    assert config.objectives[1].hardware == "cmos-b"
+    assert config.objectives[1].limit == 1e6
+
+
+def test_every_mistake_is_told_at_once_in_the_order_of_lines(tmp_path: Path) -> None:
+    text = """\
+name: mine
+data: digts
+variants: [ann, snm]
+architecture: convnet
+spcae: {}
+space:
+  width: {range: [2.0, 0.25]}
+  time_step: {range: [1, 8]}
+  threshold: {log_range: [0, 3.0]}
+  reset: {choice: [soft, hrad]}
+objectives: [accuracy, enrgy_pj]
+hardware: [cmos-c]
+budget: {trials: 0}
+training: {epochs: two, grad_clp: 3}
+"""
+    assert _problems(text, tmp_path, "worker=3", "data.samples=1", "seed=-1") == [
+        'F:2:1: data.name: unknown data "digts". Did you mean "digits"?',
+        'F:3:17: variants.1: unknown variant "snm". Did you mean "snn"?',
+        'F:5:1: spcae: unknown key. Did you mean "space"?',
+        "F:7:11: space.width.range: low 2.0 is above high 0.25. Write [0.25, 2.0]",
+        'F:8:3: space.time_step: unknown knob. Did you mean "time_steps"?',
+        "F:9:15: space.threshold.log_range: low 0 has no logarithm. It must be above 0, "
+        "or write range",
+        'F:10:11: space.reset.choice: unknown word "hrad". Did you mean "hard"?',
+        'F:11:24: objectives.1: unknown objective "enrgy_pj". Did you mean "energy_pj"?',
+        'F:12:12: hardware.0: profile "cmos-c": unknown profile. Did you mean "cmos-b"?',
+        "F:13:10: budget.trials: Input should be greater than or equal to 1 (got 0)",
+        "F:14:12: training.epochs: Input should be a valid integer (got 'two')",
+        'F:14:25: training.grad_clp: unknown key. Did you mean "grad_clip"?',
+        '--set worker=3: worker: unknown key. Did you mean "workers"?',
+        "--set data.samples=1: data.samples: Input should be greater than or equal to 2 (got 1)",
+        "--set seed=-1: seed: Input should be greater than or equal to 0 (got -1)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("name: mine\n", "", "F: name: missing. It must be given"),
+        ("mine", "../mine", "F:1:1: name: String should match pattern "
+         "'^[A-Za-z0-9][A-Za-z0-9._-]*$' (got '../mine')"),
+        ("{trials: 24}", "{}", "F:7:1: budget: must give one of trials and cpu_hours"),
+        ("{trials: 24}", "{trials: 1, cpu_hours: 2}",
+         "F:7:1: budget: must give one of trials and cpu_hours"),
+        ("{trials: 24}", "{cpu_hours: .nan}",
+         "F:7:10: budget.cpu_hours: must be a finite number (got nan)"),
+        ("{trials: 24}", "{trials: true}",
+         "F:7:10: budget.trials: Input should be a valid integer (got True)"),
+        ("[accuracy, energy_pj]", "[]",
+         "F:5:1: objectives: is empty. List at least one"),
+        ("[accuracy, energy_pj]", "[{name: spikes, goal: up}]",
+         "F:5:29: objectives.0.goal: Input should be 'max' or 'min' (got 'up')"),
+        ("digits", "{name: digits, validation: 1.5}", "F:2:22: data.validation: must be a share "
+         "between 0 and 1, or a whole number of samples (got 1.5)"),
+        ("digits", "{name: digits, validation: 0}", "F:2:22: data.validation: must be a share "
+         "between 0 and 1, or a whole number of samples (got 0)"),
+        ("[cmos-a]", "[cmos-a, 3]", "F:6:20: hardware.1: Input should be a valid string (got 3)"),
+    ],
+)  # fmt: skip
+def test_each_wrong_shape_has_its_message(tmp_path: Path, old: str, new: str, problem: str) -> None:
+    assert old in MINIMAL
+    assert _problems(MINIMAL.replace(old, new, 1), tmp_path) == [problem]
+
+
+def test_a_config_does_not_change(tmp_path: Path) -> None:
+    config = _load(MINIMAL, tmp_path)
+    with pytest.raises(ValueError, match="frozen"):
+        config.seed = 3  # type: ignore[misc]
+
+
+WIDTHS = st.floats(0.05, 16.0)
+TIMES = st.integers(1, 64)
+
+
+def _ends(numbers: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    return st.lists(numbers, min_size=2, max_size=2).map(sorted)
+
+
+def _entries(numbers: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(
+        numbers,
+        st.fixed_dictionaries({"range": _ends(numbers)}, optional={"when": SNN}),
+        st.fixed_dictionaries({"log_range": _ends(numbers)}),
+        st.fixed_dictionaries({"choice": st.lists(numbers, min_size=1, max_size=3, unique=True)}),
+        st.fixed_dictionaries({"fixed": numbers}),
+    )
+
+
+SNN = st.just({"variant": ["snn"]})
+LETTERS = st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Z"))
+SWEEPS = st.fixed_dictionaries(
+    {
+        "name": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True),
+        "data": st.one_of(
+            st.just("digits"),
+            st.fixed_dictionaries(
+                {"name": st.just("digits")},
+                optional={
+                    "validation": st.one_of(
+                        st.integers(1, 99), st.floats(0, 1, exclude_min=True, exclude_max=True)
+                    ),
+                    "samples": st.integers(2, 999),
+                },
+            ),
+        ),
+        "variants": st.sampled_from([["snn"], ["snn", "ann"]]),
+        "architecture": st.just("mlp"),
+        "objectives": st.lists(
+            st.one_of(
+                st.sampled_from(["accuracy", "parameters", "latency_steps"]),
+                st.fixed_dictionaries(
+                    {"name": st.just("energy_pj")},
+                    optional={
+                        "limit": st.floats(0, 1e300),
+                        "hardware": st.sampled_from(PROFILES),
+                        "goal": st.sampled_from(["max", "min"]),
+                    },
+                ),
+            ),
+            min_size=1,
+            unique_by=lambda entry: entry if isinstance(entry, str) else entry["name"],
+        ),
+        "hardware": st.sampled_from([["cmos-a"], ["cmos-b", "cmos-a"]]),
+        "budget": st.one_of(
+            st.fixed_dictionaries({"trials": st.integers(1, 10**6)}),
+            st.fixed_dictionaries({"cpu_hours": st.floats(1e-300, 1e300)}),
+        ),
+    },
+    optional={
+        "question": st.text(LETTERS),
+        "space": st.fixed_dictionaries(
+            {},
+            optional={
+                "width": _entries(WIDTHS),
+                "time_steps": _entries(TIMES),
+                "reset": st.sampled_from(["soft", {"choice": ["hard", "soft"]}]),
+            },
+        ),
+        "training": st.fixed_dictionaries(
+            {}, optional={"epochs": st.integers(1, 99), "weight_decay": st.floats(0, 1e9)}
+        ),
+        "allow_uncounted": st.lists(st.text(LETTERS, min_size=1)),
+        "workers": st.integers(1, 1024),
+        "seed": st.integers(0, 2**32 - 1),
+    },
+)
+
+
+@pytest.mark.slow
+@given(data=SWEEPS)
+@settings(deadline=None)  # the first example pays for all that is set up once
+def test_a_written_sweep_loads_to_an_equal_one(data: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        config = _load(write(data), Path(folder))
+        text = dump_sweep(config)
+        again = _load(text, Path(folder))
+    assert again == config
+    assert dump_sweep(again) == text

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dse.errors import DataError
+from dse.training.evaluation import accuracy
+
+
+class Brightest(nn.Module):
+    """The label is the column of the brightest pixel; wrong on purpose in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Dropout()
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert not torch.is_grad_enabled()
+        return -images.flatten(1) if self.inner.training else images.flatten(1)
+
+
+IMAGES = np.eye(4, dtype=np.float32).reshape(4, 1, 1, 4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 100])
+def test_share_of_right_answers(batch_size: int) -> None:
+    labels = np.array([0, 1, 2, 0])  # the last is wrong: 3 of 4
+    assert accuracy(Brightest(), IMAGES, labels, batch_size) == 0.75
+    assert accuracy(Brightest(), torch.tensor(IMAGES), torch.tensor(labels)) == 0.75
+
+
+def test_every_flag_is_as_before() -> None:
+    model = Brightest()
+    model.train()
+    model.inner.eval()
+    accuracy(model, IMAGES, np.arange(4))
+    assert model.training
+    assert not model.inner.training
+
+
+def test_flags_are_restored_after_a_failure() -> None:
+    model = Brightest().train()
+    with pytest.raises(RuntimeError):
+        accuracy(model, np.zeros((2, 1), dtype=np.float32), np.zeros((2, 3), dtype=np.int64))
+    assert model.inner.training
+
+
+def test_no_samples_are_no_accuracy() -> None:
+    with pytest.raises(DataError, match="0 images and 0 labels: must be as many of both"):
+        accuracy(Brightest(), IMAGES[:0], np.zeros(0, dtype=np.int64))

@@ -1,0 +1,187 @@
+import csv
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from reports.errors import ReportDataError
+from reports.page import write_report
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+class Page(HTMLParser):
+    """Ids, and everything that a browser would load by itself."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.loads, self.tags = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            is_link = tag == "a" and name == "href"
+            if name in ("src", "href", "xlink:href", "srcset", "data") and not is_link:
+                self.loads.append(value)
+
+
+def written(data, folder):
+    return write_report(data, folder).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def small(report):
+    """Twelve trials, layers of nobody: quick to draw."""
+    return lambda **changes: report(12, layers={}, **changes)
+
+
+@pytest.mark.slow
+def test_the_whole_report(report, tmp_path):
+    data = report(16)
+    text = written(data, tmp_path)
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids))
+    assert page.loads and all(load.startswith("#") for load in page.loads)
+    assert "@import" not in text and not re.search(r"url\((?!#)", text)
+    for part in (
+        data.question,
+        "the test set took no part",
+        "dse rerun digits-lenet#",
+        "incomplete",
+    ):
+        assert part in text
+    assert text.count('class="layer"') == text.count("<option")
+    assert page.tags.count("script") == 1
+    headings = re.findall(r'<h2 id="(\w+)"', text)
+    assert headings == [
+        "trials",
+        "pareto",
+        "variants",
+        "search",
+        "layers",
+        "limits",
+        "hardware",
+        "again",
+    ]
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {
+        f"{name}.{kind}"
+        for name in ("front", "hypervolume", "parallel")
+        for kind in ("svg", "png", "pdf")
+    } < names
+    assert any(name.startswith("layers-") and "loihi" in name for name in names)
+    with (tmp_path / "trials.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 16
+    assert rows[0]["command"] == "dse rerun digits-lenet#0"
+    assert {"knob_width", "energy_pj_loihi", "train_s", "on_front"} < set(rows[0])
+    with (tmp_path / "layers.csv").open(encoding="utf-8", newline="") as stream:
+        assert next(csv.reader(stream)) == ["number", "profile", "layer", "component", "energy_pj"]
+
+
+@pytest.mark.slow
+def test_the_same_data_gives_the_same_bytes(small, tmp_path):
+    for name in ("first", "second"):
+        write_report(small(), tmp_path / name)
+    files = sorted(p.relative_to(tmp_path / "first") for p in (tmp_path / "first").rglob("*.*"))
+    assert len(files) >= 13
+    for file in files:
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+
+
+def test_what_comes_from_outside_is_escaped(record, report, tmp_path):
+    hostile = record(0, variant=HOSTILE, notes=(HOSTILE,), design={"knobs": {HOSTILE: HOSTILE}})
+    failed = record(1, variant=HOSTILE, state="failed", reason=HOSTILE)
+    layers = {0: {"cmos45-fp32": [{"layer": HOSTILE, "component": HOSTILE, "energy_pj": 1000.0}]}}
+    text = written(
+        report(
+            0,
+            run=HOSTILE,
+            question=HOSTILE,
+            records=(hostile, failed),
+            layers=layers,
+            commands={0: HOSTILE},
+            environment={HOSTILE: HOSTILE},
+            uncounted=(HOSTILE,),
+            citation=(HOSTILE,),
+        ),
+        tmp_path,
+    )
+    assert HOSTILE not in text
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in text
+    assert Page(text).tags.count("script") == 1
+
+
+def test_without_a_complete_trial_the_page_says_so(record, report, tmp_path):
+    records = (record(0, state="failed", reason="the loss diverged", metrics={}, energy={}),)
+    text = written(report(0, records=records), tmp_path)
+    assert "There is no front" in text and "the loss diverged" in text
+    assert "<svg" not in text
+    assert (tmp_path / "pareto.csv").read_text(encoding="utf-8").count("\n") == 1
+
+
+def test_without_any_record(report, tmp_path):
+    assert "No trial has been recorded yet" in written(report(0), tmp_path)
+
+
+def test_a_single_point_without_test_accuracy(record, report, tmp_path):
+    text = written(report(0, records=(record(0),), baselines=()), tmp_path)
+    assert "one point is best in everything" in text
+    assert "The test accuracy of these points was not measured" in text
+    assert "Every trial was completed" in text
+
+
+def test_one_objective_makes_a_page_without_the_front_figure(small, tmp_path):
+    data = small()
+    text = written(replace(data, objectives=data.objectives[:1]), tmp_path)
+    assert 'id="front-' not in text and 'id="hypervolume-' in text
+
+
+def test_incomplete_energy_is_listed(record, report, tmp_path):
+    energy = {"cmos45-fp32": {"total_pj": None, "complete": False, "missing": ["fc: no mac"]}}
+    text = written(report(0, records=(record(0, energy=energy), record(1))), tmp_path)
+    assert "Incomplete energies" in text and "fc: no mac" in text
+
+
+def test_notes_stand_on_top_and_with_the_data(record, report, tmp_path):
+    records = (record(0, notes=("approximate labels",)), record(1, energy_pj=1.0))
+    text = written(report(0, records=records, data_notes=("a stand-in set",)), tmp_path)
+    assert text.count("a stand-in set") == text.count("approximate labels") == 2
+    assert text.index("approximate labels") < text.index("What was tried")
+    assert "(#0)" in text
+
+
+def test_stale_layers_are_removed(record, report, tmp_path):
+    old = tmp_path / "figures" / "layers-99-old.svg"
+    old.parent.mkdir()
+    old.touch()
+    write_report(report(0, records=(record(0),)), tmp_path)
+    assert not old.exists()
+
+
+def test_every_contradiction_is_named_at_once(record, report, tmp_path):
+    layers = {0: {"cmos45-fp32": [{"layer": "fc", "component": "compute", "energy_pj": 1.0}]}}
+    data = report(
+        0, records=(record(0), record(0)), layers=layers, commands={7: "dse rerun a#7"}, run="mine"
+    )
+    with pytest.raises(ReportDataError) as caught:
+        write_report(data, tmp_path)
+    assert str(caught.value).splitlines()[:3] == [
+        "report mine: records: number 0 stands 2 times; a number names one point",
+        "report mine: commands: there is no record 7",
+        "report mine: layers: point 0, cmos45-fp32: they add up to 1 pJ, the record says 1000 pJ",
+    ]
+
+
+@pytest.mark.slow
+def test_reports_stand_on_the_ground():
+    above = "{'torch', 'optuna', 'dse', 'energy_models'}"
+    code = f"import sys, reports.page; print({above} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
