@@ -190,7 +190,7 @@ def _next(
     folder, config = sweep.folder, sweep.config
     with folder.lock():
         records = folder.records()
-        running = _reconcile(folder, study, records, config)
+        running = _reconcile(folder, study, records, config, worker)
         if _is_spent(records, running, config):
             return None
         taken = {record.number for record in records} | _numbers(study)
@@ -215,10 +215,15 @@ def _is_spent(records: Sequence[TrialRecord], running: int, config: SweepConfig)
 
 
 def _reconcile(
-    folder: RunFolder, study: optuna.Study, records: Sequence[TrialRecord], config: SweepConfig
+    folder: RunFolder,
+    study: optuna.Study,
+    records: Sequence[TrialRecord],
+    config: SweepConfig,
+    me: str,
 ) -> int:
     """Bring the study up to the records, and put back what dead workers held.
 
+    me : the worker that asks for its next trial: what runs under its name is of a dead namesake
     Returns how many trials living workers are training.
     """
     recorded = {record.optuna_number: record for record in records}
@@ -227,7 +232,7 @@ def _reconcile(
         worker = trial.user_attrs.get("worker")
         if trial.number in recorded:
             _tell(study, trial.number, recorded[trial.number], config)
-        elif worker is not None and folder.is_alive(worker):
+        elif worker not in (None, me) and folder.is_alive(worker):
             running += 1
         else:
             study.tell(trial.number, state=TrialState.FAIL)

@@ -65,11 +65,10 @@ class _Lines:
         for record in records:
             if record.number not in self._seen:
                 self._seen.add(record.number)
-                terminal.say(_line(record, records, self._config))
+                terminal.say(_line(record, len(self._seen), self._config))
 
 
-def _line(record: TrialRecord, records: list[TrialRecord], config: SweepConfig) -> str:
-    done = sum(r.state in COUNTED for r in records)
+def _line(record: TrialRecord, done: int, config: SweepConfig) -> str:
     of = f" of {config.budget.trials}" if config.budget.trials else ""
     return f"[{done}{of}] #{record.number} {record.variant}: {_outcome(record, config)}"
 
