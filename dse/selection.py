@@ -65,16 +65,17 @@ def hypervolume(records: Sequence[TrialRecord], config: SweepConfig) -> float | 
     return pareto.hypervolume(values, goals, pareto.reference_point(values, goals))
 
 
-def best_of_each_variant(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Of each variant the record with the best validation accuracy; the first of equals."""
-    best: dict[str, TrialRecord] = {}
+def best_of_each_variant(records: Sequence[TrialRecord], profile: str) -> list[TrialRecord]:
+    """Of each variant the record with the best validation accuracy; of equals the cheapest."""
+    best: dict[str, tuple[float, float, TrialRecord]] = {}
     for record in records:
-        if record.state != "complete":
+        if record.accuracy is None:
             continue
-        holder = best.get(record.variant)
-        if holder is None or (record.accuracy or 0) > (holder.accuracy or 0):
-            best[record.variant] = record
-    return list(best.values())
+        energy_pj = record.energy_pj(profile)
+        rank = (-record.accuracy, math.inf if energy_pj is None else energy_pj)
+        if record.variant not in best or rank < best[record.variant][:2]:
+            best[record.variant] = (*rank, record)
+    return [record for _, _, record in best.values()]
 
 
 def seconds_left(records: Sequence[TrialRecord], config: SweepConfig, workers: int) -> float | None:

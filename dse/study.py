@@ -147,7 +147,7 @@ def finish(sweep: Sweep) -> list[TrialRecord]:
     """
     records = sweep.folder.records()
     chosen = {record.number for record in front(records, sweep.config)}
-    chosen |= {record.number for record in best_of_each_variant(records)}
+    chosen |= {record.number for record in best_of_each_variant(records, sweep.config.hardware[0])}
     changed = []
     for record in records:
         if record.number in chosen and record.metrics["test"] is None:

@@ -37,7 +37,7 @@ _CLOSEST = (0.045, 0.035)  # names of points closer than this, in parts of the a
 
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
@@ -57,6 +57,7 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": 8.5,
     "hatch.linewidth": 0.6,
     "pdf.fonttype": 42,  # journals ask for TrueType
+    "svg.fonttype": "none",  # text stays text: small, selectable, editable
     "svg.hashsalt": "dse",  # the same figure, the same bytes
     "text.parse_math": False,  # a name with a dollar sign is a name
 }

@@ -10,7 +10,7 @@ import numpy as np
 from reports.pareto import Objective, non_dominated
 from reports.points import flat, front, objective_values
 from reports.record import STATES, TrialRecord
-from reports.text import EnergyUnits, format_value
+from reports.text import EnergyUnits, format_percent, format_value
 
 _WORDS = {
     "complete": "complete",
@@ -41,7 +41,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best point of a variant for one objective; `others` are its other objectives."""
+    """The best point of a variant for one objective; `others`: the rest, and its test accuracy."""
 
     number: int
     value: str
@@ -157,13 +157,10 @@ def _bests(
         sign = -1.0 if objective.goal == "max" else 1.0
         best = own[min(usable, key=lambda i: (sign * values[i, index], not kept[i]))]
         others = [other for other in objectives if other != objective]
-        bests.append(
-            Best(
-                best.number,
-                _values(best, [objective], units),
-                _values(best, others, units),
-            )
-        )
+        also = _values(best, others, units)
+        if best.test_accuracy is not None:
+            also = " and ".join(filter(None, [also, f"test {format_percent(best.test_accuracy)}"]))
+        bests.append(Best(best.number, _values(best, [objective], units), also))
     return tuple(bests)
 
 

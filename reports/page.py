@@ -97,7 +97,7 @@ def _plots(data: ReportData) -> Iterator[ShownFigure]:
             baselines={baseline.name: baseline.values for baseline in data.baselines},
         )
         y, x = data.objectives[:2]
-        title = f"{y.label} against {x.label[:1].lower()}{x.label[1:]}"
+        title = f"{y.label[:1].upper()}{y.label[1:]} against {x.label[:1].lower()}{x.label[1:]}"
         caption = "Full colour: not dominated. Pale: dominated."
         if len(data.objectives) > 2:
             caption += " The line is the front of the two objectives drawn here."
@@ -129,8 +129,11 @@ def _layer_plots(data: ReportData) -> Iterator[ShownFigure]:
     everything = [part for of in data.layers.values() for rows in of.values() for part in rows]
     components = list(dict.fromkeys(part["component"] for part in everything))
     notes = [note for note, _ in _notes(data)]
+    points = front(data.records, data.objectives)
+    # then whatever else the caller thought worth a look
+    points += tuple(r for r in data.records if r.number in data.layers and r not in points)
     for index, profile in enumerate(data.profile_names):
-        for point in front(data.records, data.objectives):
+        for point in points:
             rows = data.layers.get(point.number, {}).get(profile)
             if rows:
                 title = f"#{point.name} ({point.variant}) on {profile}"

@@ -101,7 +101,7 @@ def _view(folder: RunFolder, config: SweepConfig) -> Group:
             Text(f"epoch {job['epoch']}/{job['epochs']}"),
             Text(f"{100 * job['validation_accuracy']:.1f} %"),
         )
-    for record in best_of_each_variant(records):
+    for record in best_of_each_variant(records, config.hardware[0]):
         table.add_row(
             Text("best", style="dim"),
             Text(f"#{record.number} {record.variant}"),

@@ -65,7 +65,8 @@ def report_data(
     from reports.points import LayerRow
 
     loaded = [load_profile(name) for name in config.hardware]
-    chosen = {r.number: r for r in (*front(records, config), *best_of_each_variant(records))}
+    best = best_of_each_variant(records, config.hardware[0])
+    chosen = {record.number: record for record in (*front(records, config), *best)}
     layers: dict[int, dict[str, list[LayerRow]]] = {}
     assumptions: dict[str, None] = {}
     for number, record in sorted(chosen.items()):

@@ -120,9 +120,12 @@ def own_model(
             f"{target}: what shall it run on? Give --input 1,3,32,32, or --data NAME, or return a "
             "batch with the model"
         )
-    if isinstance(batch, Tensor):
-        batch = batch.to(device)
-    return OwnModel(model.to(device), batch, note)
+    where = pick_device(device)
+    if isinstance(batch, tuple):
+        batch = tuple(part.to(where) if isinstance(part, Tensor) else part for part in batch)
+    else:
+        batch = batch.to(where)
+    return OwnModel(model.to(where), batch, note)
 
 
 def pick_device(name: str) -> str:

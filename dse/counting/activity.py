@@ -51,24 +51,25 @@ def scan(x: Tensor) -> Activity:
 
     Raises TracingError if an element is NaN or infinite: such a tensor has no operation counts.
     """
-    magnitude = x.detach().abs() if x.dtype is not torch.bool else x.detach().to(torch.uint8)
-    mask = magnitude != 0
-    nonzero = int(mask.sum())
-    if nonzero == 0:
-        return Activity((), 0, 0, is_signed=False, has_zero=x.numel() > 0)
-    largest = float(magnitude.max())
-    if not math.isfinite(largest):
+    x = x.detach()
+    if x.dtype is torch.bool:
+        x = x.to(torch.uint8)
+    if x.numel() == 0:
+        return Activity((), 0, 0, is_signed=False, has_zero=False)
+    lowest, highest = (float(bound) for bound in x.aminmax())
+    if not math.isfinite(lowest) or not math.isfinite(highest):
         raise TracingError(
             f"a tensor of shape {tuple(x.shape)} holds NaN or infinite values, which have no "
             "operation count; check the weights and the input"
         )
-    units = int((magnitude == 1).sum())
-    is_signed = x.dtype.is_signed and bool((x < 0).any())
-    has_zero = nonzero < x.numel()
-    levels = _levels(magnitude, mask, largest)
-    if levels is None:
-        return Activity(((None, mask),), nonzero, units, is_signed, has_zero)
-    return Activity(tuple(levels), nonzero, units, is_signed, has_zero)
+    mask = x != 0
+    nonzero = int(mask.sum())
+    largest = max(-lowest, highest)
+    magnitude = x.abs() if lowest < 0 else x
+    units = int((magnitude == 1).sum()) if largest >= 1 else 0
+    levels = _levels(magnitude, mask, largest) if nonzero else []
+    masks = ((None, mask),) if levels is None else tuple(levels)
+    return Activity(masks, nonzero, units, is_signed=lowest < 0, has_zero=nonzero < x.numel())
 
 
 def common_step(values: Iterable[float], tolerance: float = 1e-5) -> float | None:
@@ -101,9 +102,16 @@ def weight_is_binary(by_channel: Tensor) -> bool:
 
 
 def _levels(magnitude: Tensor, mask: Tensor, largest: float) -> list[tuple[float, Tensor]] | None:
+    """The magnitudes of a levelled tensor, each with its positions; None for a real one.
+
+    mask : where the magnitude is not zero      largest : of the magnitudes, above 0
+    """
     tolerance = 2 * _precision(magnitude)
-    if _sample_is_real(magnitude, tolerance):
-        return None
+    some = _sample(magnitude)
+    if some and common_step(some, tolerance) is None:
+        return None  # a few thousand elements settle the matter without a full pass
+    if torch.equal(magnitude == largest, mask):
+        return [(largest, mask)]  # spikes, by far the most common
     as_float = magnitude if magnitude.is_floating_point() else magnitude.double()
     smallest = float(as_float.masked_fill(~mask, math.inf).min())
     for divisor in range(1, LARGEST_LEVEL + 1):
@@ -119,13 +127,11 @@ def _levels(magnitude: Tensor, mask: Tensor, largest: float) -> list[tuple[float
     return None
 
 
-def _sample_is_real(magnitude: Tensor, tolerance: float) -> bool:
-    """A few thousand elements that have no common step settle the matter without a full pass."""
+def _sample(magnitude: Tensor) -> list[float]:
+    """The distinct non-zero magnitudes among a few thousand elements."""
     flat = magnitude.flatten()
-    stride = max(1, flat.numel() // _SAMPLE)
-    some = flat[::stride].unique()
-    values = some[some != 0].tolist()
-    return bool(values) and common_step(values, tolerance) is None
+    some = flat[:: max(1, flat.numel() // _SAMPLE)].unique()
+    return some[some != 0].tolist()
 
 
 def _precision(x: Tensor) -> float:

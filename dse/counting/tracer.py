@@ -165,14 +165,12 @@ class Tracer(TorchDispatchMode):
         row.has_bias |= product.bias is not None and self._origins.of(product.bias).is_constant
         left_masks, left_nonzero = self._look_at(product, "left", row, weight, slots)
         right_masks, right_nonzero = self._look_at(product, "right", row, weight, slots)
-        pairs: dict[Magnitudes, list[int]] = {}
-        for left_value, left in left_masks:
-            for right_value, right in right_masks:
-                pairs[left_value, right_value] = (
-                    convolution_pairs(left, product.reaches(), product.weight_taps(), slots)
-                    if isinstance(product, Convolution)
-                    else matrix_pairs(left, right, slots)
-                )
+        count_pairs = _pair_counter(product, slots)
+        pairs: dict[Magnitudes, list[int]] = {
+            (left_value, right_value): count_pairs(left, right)
+            for left_value, left in left_masks
+            for right_value, right in right_masks
+        }
         nonzero = [a + b for a, b in zip(left_nonzero, right_nonzero, strict=True)]
         row.book(self._call_numbers[name], pairs, nonzero)
         self._call_numbers[name] += 1
@@ -231,6 +229,14 @@ class Tracer(TorchDispatchMode):
         slots = self._time_steps if output.numel() % self._time_steps == 0 else 1
         row.book(_nonzero_by_slot(activity, slots), sorted(self._origins.of(inputs).sources))
         self._origins.set(output, Origin(sources=frozenset({name}), is_after_neurons=True))
+
+
+def _pair_counter(product: Product, slots: int) -> Callable[[Tensor, Tensor], list[int]]:
+    """Counts the pairs of two marked positions of a product, per slot."""
+    if isinstance(product, Convolution):
+        reaches, taps = product.reaches(), product.weight_taps()
+        return lambda left, _: convolution_pairs(left, reaches, taps, slots)
+    return lambda left, right: matrix_pairs(left, right, slots)
 
 
 def _is_composite(func: Any) -> bool:
