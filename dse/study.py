@@ -169,6 +169,8 @@ def estimate_trial_s(sweep: Sweep) -> dict[str, float]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
+        # the first training of a process also pays for what is loaded and compiled once
+        measure_epoch_s(_default_design(sweep, sweep.config.variants[0]), sweep.recipe)
         return {
             variant: measure_epoch_s(_default_design(sweep, variant), sweep.recipe)
             * sweep.config.training.epochs

@@ -93,24 +93,24 @@ def _view(folder: RunFolder, config: SweepConfig) -> Group:
     head = Text(f"{config.name}: {done}{f' of {trials}' if trials else ''} trials{left}")
     if failed:
         head.append(f", {failed} failed", style="yellow")
-    table = Table.grid(padding=(0, 2))
+    running = Table.grid(padding=(0, 2))
     for worker, job in doing.items():
-        table.add_row(
+        running.add_row(
             Text(worker, style="dim"),
             Text(f"#{job['number']} {job['variant']}"),
             Text(f"epoch {job['epoch']}/{job['epochs']}"),
             Text(f"{100 * job['validation_accuracy']:.1f} %"),
         )
+    best = Table.grid(padding=(0, 2))
     for record in best_of_each_variant(records, config.hardware[0]):
-        table.add_row(
+        best.add_row(
             Text("best", style="dim"),
             Text(f"#{record.number} {record.variant}"),
-            Text(""),
             Text(_outcome(record, config)),
         )
     if trials:
-        return Group(head, ProgressBar(total=trials, completed=done, width=60), table)
-    return Group(head, table)
+        return Group(head, ProgressBar(total=trials, completed=done, width=60), running, best)
+    return Group(head, running, best)
 
 
 def duration(seconds: float) -> str:
