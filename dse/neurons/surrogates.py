@@ -63,8 +63,9 @@ class S2nn:
     x < 0  : dz/dx = alpha s (1 - s) with s = sigmoid(alpha x)
     x >= 0 : dz/dx = beta / (x + threshold), where x + threshold = u is the potential itself
 
-    Suetake, Ikegawa, Saiin and Sawada, Neural Networks 159, 2023. They state no threshold in it;
-    at threshold 1 it is beta / (x + 1), the published form. Continuous at 0 if and only if
+    After Suetake, Ikegawa, Saiin and Sawada, Neural Networks 159, 2023; the form is that of its
+    implementation in SpikingJelly, beta / (x + 1), since the paper's text was not at hand. The
+    threshold in it is our generalisation: at 1 it is that form. Continuous at 0 if and only if
     alpha / 4 = beta / threshold. The upper tail falls only as 1 / u.
     alpha, beta, threshold : above 0
     """

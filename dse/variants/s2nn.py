@@ -1,8 +1,9 @@
 """S2NN: a spiking network of a single step, trained with a surrogate made for it.
 
-Suetake, Ikegawa, Saiin and Sawada, Neural Networks 159, 2023. Weights are real; hidden neurons
-spike or not, and have no state. The values of alpha and beta in the paper are not public;
-assumption: 4 and 1, which make the surrogate continuous, with peak 1, at threshold 1.
+After Suetake, Ikegawa, Saiin and Sawada, Neural Networks 159, 2023: a reconstruction from its
+abstract and from other people's code. Weights are real; hidden neurons spike or not, and have no
+state. The paper's values of alpha and beta are not known to us; assumption: 4 and 1, as in
+SpikingJelly, which make the surrogate continuous, with peak 1, at threshold 1.
 """
 
 from __future__ import annotations
