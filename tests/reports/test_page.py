@@ -152,7 +152,8 @@ def test_incomplete_energy_is_listed(record, report, tmp_path):
 def test_notes_stand_on_top_and_with_the_data(record, report, tmp_path):
     records = (record(0, notes=("approximate labels",)), record(1, energy_pj=1.0))
     text = written(report(0, records=records, data_notes=("a stand-in set",)), tmp_path)
-    assert text.count("a stand-in set") == text.count("approximate labels") == 2
+    # on top, with the data, and in each of three figures
+    assert text.count("a stand-in set") == text.count("approximate labels") == 2 + 3
     assert text.index("approximate labels") < text.index("What was tried")
     assert "(#0)" in text
 
