@@ -17,12 +17,12 @@ FREE = frozenset(
     scatter_ select select_copy select_scatter set_ slice slice_copy slice_scatter split
     split_with_sizes squeeze squeeze_ squeeze_copy stack sym_numel sym_size sym_stride
     sym_storage_offset t t_copy take tile to _to_copy transpose transpose_ transpose_copy tril
-    triu unbind unbind_copy unflatten unfold unsqueeze unsqueeze_ unsqueeze_copy view view_copy
-    _unsafe_view where zero_ zeros zeros_like bernoulli bernoulli_ normal_ uniform_ random_
-    exponential_ constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d
-    replication_pad1d replication_pad2d replication_pad3d embedding one_hot argmax argmin sort
-    topk argsort unique _unique2 bincount searchsorted bucketize upsample_nearest1d
-    upsample_nearest2d upsample_nearest3d im2col
+    triu unbind unbind_copy unflatten unfold unsqueeze unsqueeze_ unsqueeze_copy unsafe_chunk
+    unsafe_split unsafe_split_with_sizes view view_copy _unsafe_view where zero_ zeros
+    zeros_like bernoulli bernoulli_ normal_ uniform_ random_ exponential_ constant_pad_nd
+    reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
+    replication_pad3d embedding one_hot argmax argmin sort topk argsort unique _unique2 bincount
+    searchsorted bucketize upsample_nearest1d upsample_nearest2d upsample_nearest3d im2col
     """.split()
 )
 

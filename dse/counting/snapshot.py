@@ -33,16 +33,22 @@ def counting_mode(model: nn.Module) -> Iterator[None]:
 
 def _restorer(module: nn.Module) -> Callable[[], None]:
     """Remember one module; the returned function puts it back."""
+    is_training = getattr(module, "training", None)  # a frozen scripted module has no such flag
     attributes = _attributes(module)
-    buffers = dict(module._buffers)
+    # a scripted module has a view of its buffers instead of a dictionary; they stay in place
+    is_scripted = type(module._buffers) is not dict
+    buffers = dict(module.named_buffers(recurse=False) if is_scripted else module._buffers)
     contents = [_remember(value) for value in (*attributes.values(), *buffers.values())]
 
     def put_back() -> None:
+        if is_training is not None:
+            module.training = is_training
         for name in set(_attributes(module)) - set(attributes):
             delattr(module, name)
         module.__dict__.update(attributes)
-        module._buffers.clear()
-        module._buffers.update(buffers)
+        if not is_scripted:
+            module._buffers.clear()
+            module._buffers.update(buffers)
         for restore_content in contents:
             restore_content()
 

@@ -17,6 +17,7 @@ class Stateful(nn.Module):
         self.layer = nn.Linear(2, 2)
         self.norm = nn.BatchNorm1d(2)
         self.register_buffer("calls", torch.zeros(1))
+        self.register_buffer("nothing", None)
         self.v = torch.zeros(1, 2)
         self.history = []
         self.step = 0
@@ -54,6 +55,7 @@ def test_everything_is_put_back(raises, training):
     assert model.history == history == []
     assert model.step == 0
     assert not hasattr(model, "cache")
+    assert model.nothing is None
     assert torch.equal(torch.get_rng_state(), random)
     assert torch.is_grad_enabled()
     after = model.state_dict()

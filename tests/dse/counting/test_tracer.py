@@ -76,6 +76,51 @@ def test_contexts_see_the_same(context):
     assert all(layer.has_bias for layer in counts.layers)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["traced", "scripted", "frozen"])
+def test_scripted_models_are_counted_and_left_alone(kind):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Flatten())
+    x = torch.randn(2, 2, 6)
+    model = torch.jit.trace(net.eval(), x) if kind == "traced" else torch.jit.script(net.eval())
+    if kind == "frozen":
+        model = torch.jit.freeze(model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    counts = count(model, x)
+    assert counts.ops.dense == 4 * 3 * 2 * 3
+    assert counts.uncounted == {}
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
+
+
+def test_recurrent_cells_and_layers_that_decompose():
+    counts = count(_First(nn.GRU(3, 2, batch_first=True)), torch.randn(1, 4, 3))
+    # three gates of 2 from 3 inputs and 2 states, 4 steps
+    assert counts.ops.dense == 4 * 3 * 2 * (3 + 2)
+    assert counts.coverage == 1
+
+
+class _First(nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x):
+        return self.module(x)[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "part"),
+    [
+        (_First(nn.LSTM(3, 2, batch_first=True)), "rnn"),
+        (nn.TransformerEncoderLayer(4, 2, 4, batch_first=True), "transformer_encoder"),
+    ],
+)
+def test_fused_layers_are_named(module, part):
+    counts = count(module, torch.randn(1, 4, 4 if part != "rnn" else 3))
+    assert any(part in name for name in counts.uncounted)
+    assert counts.coverage == 0
+
+
 def test_batch_norm_folds_into_the_layer_that_it_follows():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.BatchNorm2d(2))
     counts = count(net, torch.randn(2, 1, 4, 4))
