@@ -27,6 +27,7 @@ class Activity:
         one mask of a real tensor: its non-zero positions. Empty if the tensor is all zero.
     nonzero : number of non-zero elements       units : of these, how many have abs(x) = 1
     is_signed : some value is negative          has_zero : some value is zero
+    tolerance : relative, within which a value counts as a multiple of another
     """
 
     masks: tuple[tuple[float | None, Tensor], ...]
@@ -34,6 +35,7 @@ class Activity:
     units: int
     is_signed: bool
     has_zero: bool
+    tolerance: float = 0.0
 
     @property
     def is_real(self) -> bool:
@@ -52,8 +54,8 @@ def scan(x: Tensor) -> Activity:
     Raises TracingError if an element is NaN or infinite: such a tensor has no operation counts.
     """
     x = x.detach()
-    if x.dtype is torch.bool:
-        x = x.to(torch.uint8)
+    if not x.is_floating_point():
+        x = x.double()  # the smallest integer of a type has no magnitude in that type
     if x.numel() == 0:
         return Activity((), 0, 0, is_signed=False, has_zero=False)
     lowest, highest = (float(bound) for bound in x.aminmax())
@@ -69,19 +71,34 @@ def scan(x: Tensor) -> Activity:
     units = int((magnitude == 1).sum()) if largest >= 1 else 0
     levels = _levels(magnitude, mask, largest) if nonzero else []
     masks = ((None, mask),) if levels is None else tuple(levels)
-    return Activity(masks, nonzero, units, is_signed=lowest < 0, has_zero=nonzero < x.numel())
+    has_zero = nonzero < x.numel()
+    return Activity(masks, nonzero, units, lowest < 0, has_zero, rounding(x.dtype))
 
 
-def common_step(values: Iterable[float], tolerance: float = 1e-5) -> float | None:
+def rounding(dtype: torch.dtype) -> float:
+    """How far, relatively, a multiple of c may be from k * c, having been rounded on its way.
+
+    Seven additions of a spike's height in 32 bits and more; in 16 bits, where that would make
+    levels of anything, the one rounding of k * c.
+    """
+    if not dtype.is_floating_point:
+        return 0.0
+    precision = torch.finfo(dtype)
+    return precision.eps * (1 if precision.bits <= 16 else 4)
+
+
+def common_step(values: Iterable[float], tolerance: float) -> float | None:
     """The largest c that makes every value k * c with an integer k of 1 to 8, or None.
 
-    values : positive numbers       tolerance : relative, for sums that were rounded on their way
+    values : positive numbers       tolerance : relative
     """
     distinct = sorted(set(values))
     if not distinct:
         return None
     for divisor in range(1, LARGEST_LEVEL + 1):
         step = distinct[0] / divisor
+        if step == 0:
+            return None
         multiples = [value / step for value in distinct]
         if multiples[-1] > LARGEST_LEVEL + 0.5:
             return None
@@ -94,11 +111,18 @@ def weight_is_binary(by_channel: Tensor) -> bool:
     """Whether the values are {-a, (0,) +a}, with one a per output channel.
 
     by_channel : (output channels, weights of one)
+    Raises TracingError if a weight is NaN or infinite.
     """
+    if by_channel.numel() == 0:
+        return False
     magnitude = by_channel.detach().abs()
     largest = magnitude.amax(dim=1, keepdim=True)
-    is_largest = (magnitude - largest).abs() <= 2 * _precision(by_channel) * largest
-    return bool((is_largest | (magnitude == 0)).all())
+    if not bool(largest.isfinite().all()):
+        raise TracingError("a weight is NaN or infinite, which has no operation count")
+    # a scale that was multiplied in may be off by its last bit; in 16 bits it is not, or is real
+    is_wide = by_channel.element_size() > 2
+    slack = rounding(by_channel.dtype) / 4 * largest if is_wide else torch.zeros_like(largest)
+    return bool((((magnitude - largest).abs() <= slack) | (magnitude == 0)).all())
 
 
 def _levels(magnitude: Tensor, mask: Tensor, largest: float) -> list[tuple[float, Tensor]] | None:
@@ -106,19 +130,22 @@ def _levels(magnitude: Tensor, mask: Tensor, largest: float) -> list[tuple[float
 
     mask : where the magnitude is not zero      largest : of the magnitudes, above 0
     """
-    tolerance = 2 * _precision(magnitude)
-    some = _sample(magnitude)
+    tolerance = rounding(magnitude.dtype)
+    some = _distinct(magnitude, at_most=_SAMPLE)
     if some and common_step(some, tolerance) is None:
         return None  # a few thousand elements settle the matter without a full pass
     if torch.equal(magnitude == largest, mask):
         return [(largest, mask)]  # spikes, by far the most common
-    as_float = magnitude if magnitude.is_floating_point() else magnitude.double()
-    smallest = float(as_float.masked_fill(~mask, math.inf).min())
+    if magnitude.element_size() <= 2:
+        some = _distinct(magnitude, at_most=magnitude.numel())
+        if len(some) > LARGEST_LEVEL:
+            return None
+    smallest = float(magnitude.masked_fill(~mask, math.inf).min())
     for divisor in range(1, LARGEST_LEVEL + 1):
         step = smallest / divisor
-        if largest / step > LARGEST_LEVEL + 0.5:
+        if step == 0 or largest / step > LARGEST_LEVEL + 0.5:
             return None
-        multiples = as_float / step
+        multiples = magnitude.double() / step
         nearest = multiples.round()
         if bool(((multiples - nearest).abs() <= tolerance * nearest).all()):
             levels = range(1, LARGEST_LEVEL + 1)
@@ -127,12 +154,8 @@ def _levels(magnitude: Tensor, mask: Tensor, largest: float) -> list[tuple[float
     return None
 
 
-def _sample(magnitude: Tensor) -> list[float]:
-    """The distinct non-zero magnitudes among a few thousand elements."""
+def _distinct(magnitude: Tensor, at_most: int) -> list[float]:
+    """The distinct non-zero magnitudes among so many elements, evenly spaced."""
     flat = magnitude.flatten()
-    some = flat[:: max(1, flat.numel() // _SAMPLE)].unique()
-    return some[some != 0].tolist()
-
-
-def _precision(x: Tensor) -> float:
-    return torch.finfo(x.dtype).eps if x.is_floating_point() else 0.0
+    some = flat[:: max(1, flat.numel() // at_most)].unique()
+    return some[some != 0].double().tolist()

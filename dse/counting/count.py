@@ -49,14 +49,14 @@ def count(
     samples = 0
     with counting_mode(model):
         for inputs in _batches(batch_or_loader):
-            size = inputs[0].shape[batch_dim]
+            if max_samples is not None and samples >= max_samples:
+                break
+            size = _batch_size(inputs, batch_dim)
             if max_samples is not None and samples + size > max_samples:
                 size = max_samples - samples
-                inputs = tuple(
-                    x.narrow(batch_dim, 0, size) if isinstance(x, Tensor) else x for x in inputs
-                )
+                inputs = tuple(_first_samples(x, batch_dim, inputs[0], size) for x in inputs)
             if size == 0:
-                break
+                continue
             try:
                 with tracer.forward_pass(size):
                     model(*inputs)
@@ -72,6 +72,24 @@ def count(
     if samples == 0:
         raise TracingError("there is not one sample to count on; give a batch that is not empty")
     return ledger.document(samples, steps)
+
+
+def _batch_size(inputs: tuple[Any, ...], batch_dim: int) -> int:
+    first = inputs[0] if inputs else None
+    if not isinstance(first, Tensor) or first.dim() <= batch_dim:
+        found = f"shape {tuple(first.shape)}" if isinstance(first, Tensor) else type(first).__name__
+        raise TracingError(
+            f"the first input is {found}; it must be a tensor with samples in dimension {batch_dim}"
+        )
+    return first.shape[batch_dim]
+
+
+def _first_samples(x: Any, batch_dim: int, first: Tensor, size: int) -> Any:
+    """Cut what goes by samples, as the first input does; leave what is shared by all of them."""
+    if not isinstance(x, Tensor) or x.dim() <= batch_dim:
+        return x
+    is_by_sample = x.shape[batch_dim] == first.shape[batch_dim]
+    return x.narrow(batch_dim, 0, size) if is_by_sample else x
 
 
 def _time_steps(model: nn.Module, declared: int | None) -> tuple[int, str]:
@@ -90,10 +108,11 @@ def _batches(batch_or_loader: Batch | Iterable[Any]) -> Iterator[tuple[Any, ...]
         yield batch_or_loader
     else:
         for batch in batch_or_loader:
-            inputs = batch if isinstance(batch, Tensor) else batch[0]
-            if not isinstance(inputs, Tensor):
+            if isinstance(batch, list | tuple) and batch:
+                batch = batch[0]
+            if not isinstance(batch, Tensor):
                 raise TracingError(
-                    f"a batch of the loader holds {type(inputs).__name__}; its first entry must be "
-                    "a tensor"
+                    f"a batch of the loader is {type(batch).__name__}; it must be a tensor, or a "
+                    "list or tuple whose first entry is one"
                 )
-            yield (inputs,)
+            yield (batch,)

@@ -52,6 +52,7 @@ class Operand:
     nonzero: int = 0
     units: int = 0
     bits: int = 0
+    tolerance: float = 0.0
 
     def see(self, activity: Activity, bits: int) -> None:
         """Add what one tensor held."""
@@ -62,13 +63,14 @@ class Operand:
         self.nonzero += activity.nonzero
         self.units += activity.units
         self.bits = max(self.bits, bits)
+        self.tolerance = max(self.tolerance, activity.tolerance)
 
     @property
     def step(self) -> float | None:
         """The common step of a levelled operand (any, if it holds only zeros); None if real."""
         if self.is_real:
             return None
-        return common_step(self.values) if self.values else 1.0
+        return common_step(self.values, self.tolerance) if self.values else 1.0
 
     @property
     def kind(self) -> str:

@@ -6,62 +6,72 @@ An operator that is in none of these tables, and in no rule, is `uncounted`.
 # views, copies, creation and reading: no arithmetic
 FREE = frozenset(
     """
-    alias arange as_strided as_strided_ broadcast_tensors cat chunk clone contiguous copy copy_
-    copysign detach detach_ diagonal dropout empty empty_like empty_strided equal expand
-    expand_as expand_copy eye fill fill_ flatten flip full full_like gather index index_put
+    _linalg_check_errors _local_scalar_dense _record_function_enter_new _record_function_exit
+    _reshape_alias _reshape_copy _to_copy _to_dense _unique2 _unsafe_view alias arange argmax
+    argmin argsort as_strided as_strided_ bernoulli bernoulli_ bincount broadcast_tensors
+    bucketize cat chunk clone constant_pad_nd contiguous copy copy_ copysign detach detach_
+    diagonal dropout embedding empty empty_like empty_strided equal expand expand_as expand_copy
+    exponential_ eye fill fill_ flatten flip full full_like gather im2col index index_put
     index_put_ index_select is_nonzero is_same_size item lift lift_fresh lift_fresh_copy
-    linspace _local_scalar_dense masked_fill masked_fill_ masked_select movedim narrow new_empty
-    new_empty_strided new_full new_ones new_zeros nonzero ones ones_like permute pixel_shuffle
-    pixel_unshuffle rand rand_like randint randint_like randn randn_like randperm repeat
-    repeat_interleave reshape _reshape_alias _reshape_copy resize_ roll scalar_tensor scatter
-    scatter_ select select_copy select_scatter set_ slice slice_copy slice_scatter split
-    split_with_sizes squeeze squeeze_ squeeze_copy stack sym_numel sym_size sym_stride
-    sym_storage_offset t t_copy take tile to _to_copy transpose transpose_ transpose_copy tril
-    triu unbind unbind_copy unflatten unfold unsqueeze unsqueeze_ unsqueeze_copy unsafe_chunk
-    unsafe_split unsafe_split_with_sizes view view_copy _unsafe_view where zero_ zeros
-    zeros_like bernoulli bernoulli_ normal_ uniform_ random_ exponential_ constant_pad_nd
-    reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
-    replication_pad3d embedding one_hot argmax argmin sort topk argsort unique _unique2 bincount
-    searchsorted bucketize upsample_nearest1d upsample_nearest2d upsample_nearest3d im2col
+    linspace masked_fill masked_fill_ masked_select movedim narrow new_empty new_empty_strided
+    new_full new_ones new_zeros nonzero normal_ one_hot ones ones_like permute pixel_shuffle
+    pixel_unshuffle rand rand_like randint randint_like randn randn_like random_ randperm
+    reflection_pad1d reflection_pad2d reflection_pad3d repeat repeat_interleave
+    replication_pad1d replication_pad2d replication_pad3d reshape resize_ roll scalar_tensor
+    scatter scatter_ searchsorted select select_copy select_scatter set_ slice slice_copy
+    slice_scatter sort split split_with_sizes squeeze squeeze_ squeeze_copy stack sym_numel
+    sym_size sym_storage_offset sym_stride t t_copy take tile to to_mkldnn topk transpose
+    transpose_ transpose_copy tril triu unbind unbind_copy unflatten unfold uniform_ unique
+    unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze unsqueeze_ unsqueeze_copy
+    upsample_nearest1d upsample_nearest2d upsample_nearest3d view view_as_complex view_as_real
+    view_copy where zero_ zeros zeros_like
     """.split()
 )
 
 # arithmetic on single elements, pooling, normalisation, reductions: counted by element, not priced
 NOT_PRICED = frozenset(
     """
-    abs acos add add_ addcdiv addcdiv_ addcmul addcmul_ all amax amin aminmax any asin atan
-    atan2 bitwise_and bitwise_not bitwise_or bitwise_xor ceil celu clamp clamp_ clamp_max
-    clamp_max_ clamp_min clamp_min_ cos cumprod cumsum div div_ elu elu_ eq erf exp exp_ expm1
-    floor floor_divide fmod frac ge gelu glu gt hardsigmoid hardsigmoid_ hardswish hardswish_
-    hardtanh hardtanh_ heaviside isfinite isinf isnan le leaky_relu leaky_relu_ lerp lerp_ log
-    log10 log1p log2 logical_and logical_not logical_or logical_xor logsumexp
-    log_sigmoid_forward lt max maximum mean min minimum mish mul mul_ native_dropout ne neg neg_
-    norm pow pow_ prelu _prelu_kernel prod reciprocal relu relu_ relu6 remainder round rsqrt
-    rsub selu selu_ sgn sigmoid sigmoid_ sign silu silu_ sin softplus softshrink sqrt sqrt_
-    square std std_mean sub sub_ sum tan tanh tanh_ threshold threshold_ trunc var var_mean
-    xlogy _softmax _log_softmax _safe_softmax linalg_vector_norm native_batch_norm
-    _native_batch_norm_legit _native_batch_norm_legit_no_training batch_norm cudnn_batch_norm
-    _batch_norm_with_update _batch_norm_no_update native_layer_norm native_group_norm
-    _fused_rms_norm rms_norm avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d
-    _adaptive_avg_pool3d adaptive_avg_pool1d max_pool1d max_pool2d max_pool3d
-    max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d adaptive_max_pool3d
-    mkldnn_max_pool2d lp_pool2d upsample_bilinear2d upsample_bicubic2d upsample_linear1d
-    upsample_trilinear3d nll_loss_forward mse_loss binary_cross_entropy_with_logits
+    _adaptive_avg_pool2d _adaptive_avg_pool3d _batch_norm_no_update _batch_norm_with_update
+    _fused_rms_norm _log_softmax _native_batch_norm_legit _native_batch_norm_legit_no_training
+    _prelu_kernel _safe_softmax _softmax abs acos adaptive_avg_pool1d adaptive_max_pool2d
+    adaptive_max_pool3d add add_ addcdiv addcdiv_ addcmul addcmul_ all amax amin aminmax any
+    asin atan atan2 avg_pool1d avg_pool2d avg_pool3d batch_norm binary_cross_entropy_with_logits
+    bitwise_and bitwise_not bitwise_or bitwise_xor ceil celu clamp clamp_ clamp_max clamp_max_
+    clamp_min clamp_min_ col2im cos cudnn_batch_norm cumprod cumsum dequantize div div_ elu elu_
+    eq erf exp exp_ expm1 floor floor_divide fmod frac ge gelu glu gt hardsigmoid hardsigmoid_
+    hardswish hardswish_ hardtanh hardtanh_ heaviside index_add index_add_ isfinite isinf isnan
+    le leaky_relu leaky_relu_ lerp lerp_ linalg_vector_norm log log10 log1p log2
+    log_sigmoid_forward logical_and logical_not logical_or logical_xor logsumexp lp_pool2d lt
+    max max_pool1d max_pool2d max_pool2d_with_indices max_pool3d max_pool3d_with_indices maximum
+    mean min minimum mish mkldnn_max_pool2d mse_loss mul mul_ native_batch_norm native_dropout
+    native_group_norm native_layer_norm ne neg neg_ nll_loss_forward norm pow pow_ prelu prod
+    quantize_per_tensor reciprocal relu relu6 relu_ remainder rms_norm round rsqrt rsub selu
+    selu_ sgn sigmoid sigmoid_ sign silu silu_ sin softplus softshrink sqrt sqrt_ square std
+    std_mean sub sub_ sum tan tanh tanh_ threshold threshold_ trunc upsample_bicubic2d
+    upsample_bilinear2d upsample_linear1d upsample_trilinear3d var var_mean xlogy
     """.split()
 )
 
 # folds into the weights and bias of the layer before it, where it reads that layer's very output
 BATCH_NORM = frozenset(
     """
-    native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training batch_norm
-    cudnn_batch_norm _batch_norm_no_update
+    _batch_norm_no_update _native_batch_norm_legit _native_batch_norm_legit_no_training
+    batch_norm cudnn_batch_norm native_batch_norm
+    """.split()
+)
+
+# new memory whose shape, and not whose values, come from a tensor
+CREATION = frozenset(
+    """
+    empty_like full_like new_empty new_empty_strided new_full new_ones new_zeros ones_like
+    rand_like randint_like randn_like zeros_like
     """.split()
 )
 
 # what only moves or renames values leaves a layer's output what it was
 KEEPS_DIRECT = frozenset(
     """
-    alias clone contiguous copy_ detach expand flatten permute reshape _reshape_alias squeeze t
-    to _to_copy transpose unflatten unsqueeze view _unsafe_view
+    _reshape_alias _to_copy _unsafe_view alias clone contiguous copy_ detach expand flatten
+    permute reshape squeeze t to transpose unflatten unsqueeze view
     """.split()
 )

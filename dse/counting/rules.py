@@ -63,12 +63,11 @@ class Convolution:
         sizes = (g.in_size, g.out_size, g.kernel, g.stride, g.padding, g.dilation)
         return [reach(*one, self.is_transposed) for one in zip(*sizes, strict=True)]
 
-    def weight_taps(self) -> Tensor:
-        """Output channels with a non-zero weight, by input channel and tap: (C_in, *kernel)."""
-        is_weight = self.right != 0
+    def weight_taps(self, mask: Tensor) -> Tensor:
+        """Output channels with a marked weight, by input channel and tap: (C_in, *kernel)."""
         if self.is_transposed:
-            return is_weight.sum(dim=1)
-        by_group = is_weight.unflatten(0, (self.geometry.groups, -1)).sum(dim=1)
+            return mask.sum(dim=1)
+        by_group = mask.unflatten(0, (self.geometry.groups, -1)).sum(dim=1)
         return by_group.flatten(0, 1)
 
     def by_output_channel(self, side: Side) -> Tensor:
@@ -111,8 +110,8 @@ class Matrix:
 
     @property
     def leading(self) -> int:
-        """b, or n where b is 1: into which time may be folded."""
-        return self.left.shape[0] if self.left.shape[0] > 1 else self.left.shape[1]
+        """b of a batch of matrices, n of a single one: into which time may be folded."""
+        return self.left.shape[0] if self.factors[0].dim() == 3 else self.left.shape[1]
 
     def by_output_channel(self, side: Side) -> Tensor:
         """One factor as (output channels, inner size): every column, or row, of every matrix."""
@@ -195,10 +194,19 @@ def addmv(
     return Matrix((matrix, vector), matrix.unsqueeze(0), vector.reshape(1, -1, 1), bias)
 
 
+def elements(left: Tensor, right: Tensor, *, output: Tensor) -> Matrix:
+    """What a contraction over a single element becomes: an outer product, made with `mul`."""
+    columns = [factor.expand(output.shape).reshape(-1, 1, 1) for factor in (left, right)]
+    return Matrix((left, right), columns[0], columns[1], None)
+
+
 def dot(left: Tensor, right: Tensor, *, output: Tensor) -> Matrix:
     """(k) by (k)."""
     return Matrix((left, right), left.reshape(1, 1, -1), right.reshape(1, -1, 1), None)
 
+
+# einsum and the like multiply element by element where they contract over one element alone
+CONTRACTIONS = frozenset({torch.einsum, torch.tensordot, torch.matmul, torch.inner, torch.outer})
 
 # matmul, einsum, linear and conv1d ... are composite: they arrive here as one of these.
 RULES: dict[Any, Rule] = {

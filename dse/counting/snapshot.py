@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,28 +20,36 @@ _OF_TORCH = frozenset(name for name in nn.Module().__dict__ if name != "training
 def counting_mode(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; afterwards every flag, buffer and state is as before.
 
-    Restored: the training flag of each module, buffers (values and identity), whatever else the
-    modules keep in attributes (membrane potentials, lists of states, counters), and the state of
-    the random numbers.
+    Restored: the training flag of each module, buffers, whatever else the modules keep in
+    attributes (membrane potentials, containers of states, counters), the memory of parameters, and
+    the state of Python's, NumPy's and PyTorch's random numbers. Not restored: parameters that the
+    model changes in place, which would double the memory.
     """
-    restore = [_restorer(module) for module in model.modules()]
+    seen: set[int] = set()
+    restore = [_restorer(module, seen) for module in model.modules()]
+    python_random, numpy_random = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=_devices(model)), torch.no_grad():
         try:
             model.eval()
             yield
         finally:
-            for put_back in restore:
-                put_back()
+            random.setstate(python_random)
+            np.random.set_state(numpy_random)  # noqa: NPY002
+            with ExitStack() as stack:  # each is put back, also when another one cannot be
+                for put_back in restore:
+                    stack.callback(put_back)
 
 
-def _restorer(module: nn.Module) -> Callable[[], None]:
+def _restorer(module: nn.Module, seen: set[int]) -> Callable[[], None]:
     """Remember one module; the returned function puts it back."""
     is_training = getattr(module, "training", None)  # a frozen scripted module has no such flag
     attributes = _attributes(module)
-    # a scripted module has a view of its buffers instead of a dictionary; they stay in place
+    # a scripted module has views of its tensors instead of dictionaries; they stay in place
     is_scripted = type(module._buffers) is not dict
     buffers = dict(module.named_buffers(recurse=False) if is_scripted else module._buffers)
-    contents = [_remember(value) for value in (*attributes.values(), *buffers.values())]
+    parameters: dict[str, Any] = {} if is_scripted else dict(module._parameters)
+    contents = [_remember(value, seen) for value in (*attributes.values(), *buffers.values())]
+    contents += [_remember_memory(value) for value in parameters.values() if value is not None]
 
     def put_back() -> None:
         if is_training is not None:
@@ -49,37 +60,70 @@ def _restorer(module: nn.Module) -> Callable[[], None]:
         if not is_scripted:
             module._buffers.clear()
             module._buffers.update(buffers)
+            module._parameters.clear()
+            module._parameters.update(parameters)
         for restore_content in contents:
             restore_content()
 
     return put_back
 
 
-def _remember(value: Any) -> Callable[[], None]:
+def _remember(value: Any, seen: set[int]) -> Callable[[], None]:
     """Remember what is inside a tensor or a container that a forward pass may change in place."""
+    if id(value) in seen:
+        return _nothing
+    if isinstance(value, Tensor | np.ndarray | list | deque | dict | set | tuple):
+        seen.add(id(value))
     if isinstance(value, Tensor):
-        clone = value.detach().clone()
+        return _remember_tensor(value)
+    if isinstance(value, np.ndarray):
+        array = value.copy()
+        return lambda: value.__setitem__(..., array)
+    if isinstance(value, list | deque | dict | set | tuple):
+        return _remember_container(value, seen)
+    return _nothing
 
-        def put_back() -> None:
-            value.data.copy_(clone)
 
-    elif type(value) in (list, dict, tuple):
-        items = value.copy() if type(value) is not tuple else value
-        inner = [_remember(item) for item in (items.values() if type(items) is dict else items)]
+def _remember_tensor(tensor: Tensor) -> Callable[[], None]:
+    memory, clone = tensor.data, tensor.detach().clone()
 
-        def put_back() -> None:
-            if type(value) is not tuple:
-                value.clear()
-                (value.update if type(value) is dict else value.extend)(items)
-            for put_back_item in inner:
-                put_back_item()
-
-    else:
-
-        def put_back() -> None:
-            """Nothing inside can change."""
+    def put_back() -> None:
+        tensor.data = memory
+        # memory that overlaps itself (an expanded buffer) cannot be written to, nor has it been
+        if not torch.equal(memory, clone):
+            memory.copy_(clone)
 
     return put_back
+
+
+def _remember_memory(parameter: Tensor) -> Callable[[], None]:
+    """Binary networks exchange the memory of a weight in their forward pass."""
+    memory = parameter.data
+
+    def put_back() -> None:
+        parameter.data = memory
+
+    return put_back
+
+
+def _remember_container(value: Any, seen: set[int]) -> Callable[[], None]:
+    items = dict(value) if isinstance(value, dict) else list(value)
+    inner = [
+        _remember(item, seen) for item in (items.values() if isinstance(items, dict) else items)
+    ]
+
+    def put_back() -> None:
+        if not isinstance(value, tuple):
+            value.clear()
+            (value.update if isinstance(value, dict | set) else value.extend)(items)
+        for put_back_item in inner:
+            put_back_item()
+
+    return put_back
+
+
+def _nothing() -> None:
+    """Nothing inside can change, or somebody else puts it back."""
 
 
 def _attributes(module: nn.Module) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Global forward hooks tell in which module an operator runs; nothing of the model
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,15 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 from dse.counting.activity import Activity, scan, weight_is_binary
 from dse.counting.fanout import convolution_pairs, matrix_pairs
 from dse.counting.ledger import Ledger, Magnitudes, NeuronRow, Row
-from dse.counting.operators import BATCH_NORM, FREE, KEEPS_DIRECT, NOT_PRICED
-from dse.counting.provenance import Origin, Origins
-from dse.counting.rules import RULES, Convolution, Product, Side
+from dse.counting.operators import BATCH_NORM, CREATION, FREE, KEEPS_DIRECT, NOT_PRICED
+from dse.counting.provenance import UNKNOWN, Origin, Origins
+from dse.counting.rules import CONTRACTIONS, RULES, Convolution, Product, Rule, Side, elements
 from dse.errors import TracingError
 
 
@@ -33,6 +35,7 @@ class _Frame:
 
     name: str
     module: nn.Module
+    first_input: tuple[int, ...] = ()
     products: Counter[str] = field(default_factory=Counter)
 
 
@@ -51,6 +54,9 @@ class Tracer(TorchDispatchMode):
         self._model = model
         self._time_steps = time_steps
         self._names = {id(module): name for name, module in model.named_modules()}
+        self._origins = Origins((*model.parameters(), *model.buffers()))
+        self._thread = threading.get_ident()
+        self._contractions = _Contractions()
         self._begin(samples=1)
 
     @contextmanager
@@ -62,6 +68,7 @@ class Tracer(TorchDispatchMode):
             stack.callback(before.remove)
             after = register_module_forward_hook(self._leave_module, always_call=True)
             stack.callback(after.remove)
+            stack.enter_context(self._contractions)
             stack.enter_context(self)
             yield
 
@@ -70,20 +77,24 @@ class Tracer(TorchDispatchMode):
         self._frames = [_Frame("", self._model)]
         self._call_numbers: Counter[str] = Counter()
         self._neurons_running = 0
-        self._origins = Origins((*self._model.parameters(), *self._model.buffers()))
 
     def _enter_module(self, module: nn.Module, args: Any) -> None:
         name = self._names.get(id(module), f"{self._frames[-1].name}/{type(module).__name__}")
-        self._frames.append(_Frame(name, module))
+        if threading.get_ident() != self._thread:
+            raise TracingError(f"{name} runs in a thread of its own, where nobody counts")
+        first = next((tuple(arg.shape) for arg in args if isinstance(arg, Tensor)), ())
+        self._frames.append(_Frame(name, module, first))
         self.where = name
         self._neurons_running += hasattr(module, "neuron_events")
 
     def _leave_module(self, module: nn.Module, args: Any, output: Any) -> None:
+        if threading.get_ident() != self._thread:
+            return
         frame = self._frames.pop()
         if not hasattr(module, "neuron_events"):
             return
         self._neurons_running -= 1
-        if isinstance(output, Tensor):
+        if isinstance(output, Tensor) and args and isinstance(args[0], Tensor):
             with _disable_current_modes():  # the bookkeeping's operators are not the model's
                 self._book_neurons(frame.name, module, args[0], output)
 
@@ -98,15 +109,29 @@ class Tracer(TorchDispatchMode):
         output = func(*args, **kwargs)
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         origin = self._origins.joined(inputs)
-        if packet in RULES and not any(tensor.is_complex() for tensor in inputs):
+        rule = self._rule(packet, args, inputs)
+        if rule is not None:
             options = {name: value for name, value in kwargs.items() if name != "out"}
-            origin = self._book_product(RULES[packet](*args, **options, output=output), origin)
+            origin = self._book_product(rule(*args, **options, output=output), origin)
+        elif packet.__name__ in CREATION:
+            origin = UNKNOWN
         elif not origin.is_constant:
             origin = self._book_other(packet, args, inputs, output, origin)
         for leaf in tree_leaves(output):
             if isinstance(leaf, Tensor):
                 self._origins.set(leaf, origin)
+        if func._schema.is_mutable:
+            for tensor in _written(func, args, kwargs):
+                self._origins.write(tensor, origin)
         return output
+
+    def _rule(self, packet: Any, args: Any, inputs: list[Tensor]) -> Rule | None:
+        """The rule of an operator, if there is one and the tensors are what it is made for."""
+        if any(t.is_complex() or t.layout is not torch.strided or t.is_nested for t in inputs):
+            return None
+        if packet is torch.ops.aten.mul and self._contractions.depth and len(inputs) == 2:
+            return elements
+        return RULES.get(packet)
 
     def _book_other(
         self, packet: Any, args: Any, inputs: list[Tensor], output: Any, origin: Origin
@@ -117,13 +142,10 @@ class Tracer(TorchDispatchMode):
             return origin
         if name in FREE:
             return origin.changed()
-        if (name in BATCH_NORM or _is_addition_to_constant(self._origins, name, args)) and (
-            origin.is_direct
-        ):
-            self._fold(name, origin)
+        if origin.is_direct and self._folds(name, args, origin):
             return origin
         if name not in NOT_PRICED:
-            shapes = tuple(tuple(tensor.shape) for tensor in inputs)
+            shapes = tuple(_shape(tensor) for tensor in inputs)
             self.ledger.uncounted[str(packet)].append((self._frames[-1].name, shapes))
         elif not self._neurons_running:  # canonical events stand for a neuron's element-wise work
             first = next((t for t in tree_leaves(output) if isinstance(t, Tensor)), None)
@@ -131,15 +153,21 @@ class Tracer(TorchDispatchMode):
             self.ledger.elements[name] += 0 if first is None else first.numel()
         return origin.changed()
 
-    def _fold(self, name: str, origin: Origin) -> None:
+    def _folds(self, name: str, args: Any, origin: Origin) -> bool:
         """Fold an affine map of a layer's very output into the layer: batch-norm, or its bias."""
-        for source in origin.sources:
-            row = self.ledger.rows[source]
-            if isinstance(row, Row) and name in BATCH_NORM:
-                row.folded.append(self._frames[-1].name)
-                self.ledger.assume("batch-norm of a layer's output is folded into that layer")
-            elif isinstance(row, Row):
-                row.has_bias = True
+        [source] = origin.sources
+        row = self.ledger.rows[source]
+        if not isinstance(row, Row) or row.weight is None:
+            return False
+        channels = row.geometry.c_out
+        if _is_bias(self._origins, name, args, channels):
+            row.has_bias = True
+            return True
+        if name in BATCH_NORM and _is_fixed_batch_norm(name, args, channels, row.operator):
+            row.folded.append(self._frames[-1].name)
+            self.ledger.assume("batch-norm of a layer's output is folded into that layer")
+            return True
+        return False
 
     def _book_product(self, product: Product, origin: Origin) -> Origin:
         if origin.is_constant:
@@ -151,13 +179,11 @@ class Tracer(TorchDispatchMode):
         self.ledger.counted_calls += 1
         weight = self._weight_side(product)
         operator = product.operator if weight is None else product.operator_with_weight
-        name = self._row_name(operator, has_weight=weight is not None)
+        name = self._row_name(operator, weight)
         row = self.ledger.rows.setdefault(name, Row(name, operator, product.geometry, weight))
         if not isinstance(row, Row):
             raise TracingError(f"{name}: neurons that also multiply tensors cannot be told apart")
-        slots = 1
-        if weight != "left" and product.leading % (self._time_steps * self._samples) == 0:
-            slots = self._time_steps
+        slots = self._slots(product, weight)
         row.is_time_folded &= slots == self._time_steps
         row.is_before_neurons &= not origin.is_after_neurons
         row.dense += product.dense
@@ -165,12 +191,11 @@ class Tracer(TorchDispatchMode):
         row.has_bias |= product.bias is not None and self._origins.of(product.bias).is_constant
         left_masks, left_nonzero = self._look_at(product, "left", row, weight, slots)
         right_masks, right_nonzero = self._look_at(product, "right", row, weight, slots)
-        count_pairs = _pair_counter(product, slots)
-        pairs: dict[Magnitudes, list[int]] = {
-            (left_value, right_value): count_pairs(left, right)
-            for left_value, left in left_masks
-            for right_value, right in right_masks
-        }
+        pairs: dict[Magnitudes, list[int]] = {}
+        for right_value, right in right_masks:
+            count_pairs = _pair_counter(product, right, slots)
+            for left_value, left in left_masks:
+                pairs[left_value, right_value] = count_pairs(left)
         nonzero = [a + b for a, b in zip(left_nonzero, right_nonzero, strict=True)]
         row.book(self._call_numbers[name], pairs, nonzero)
         self._call_numbers[name] += 1
@@ -184,36 +209,54 @@ class Tracer(TorchDispatchMode):
         """The masks of one factor, and its non-zero elements per slot (none for a weight)."""
         tensor: Tensor = getattr(product, side)
         bits = tensor.element_size() * 8
-        if side == weight:
-            mask = tensor != 0
-            row.weight_is_binary &= weight_is_binary(product.by_output_channel(side))
-            row.weight_bits = bits
-            row.weights = tensor.numel()
-            row.nonzero_weights = int(mask.sum())
-            return [(None, mask)], [0] * slots
         try:
+            if side == weight:
+                mask = tensor != 0
+                row.weight_is_binary &= weight_is_binary(product.by_output_channel(side))
+                row.weight_bits = bits
+                distinct = _distinct(product.factors[0 if side == "left" else 1])
+                row.weights = distinct.numel()
+                row.nonzero_weights = int((distinct != 0).sum())
+                return [(None, mask)], [0] * slots
             activity = scan(tensor)
         except TracingError as error:
             raise TracingError(f"{row.name}: {error}") from error
         (row.left if side == "left" else row.right).see(activity, bits)
-        return list(activity.masks), _nonzero_by_slot(activity, slots)
+        has_steps = side == "left" or tensor.shape[0] > 1
+        nonzero = _nonzero_by_slot(activity, slots if has_steps else 1)
+        return list(activity.masks), nonzero + [0] * (slots - len(nonzero))
+
+    def _slots(self, product: Product, weight: Side | None) -> int:
+        """Into how many time steps the leading dimension of a product falls."""
+        steps, samples = self._time_steps, self._samples
+        if weight == "left" or product.leading % (steps * samples):
+            return 1
+        # a linear layer has its tokens folded as well: what it was given tells time from tokens
+        shape = self._frames[-1].first_input
+        if weight == "right" and product.operator == "matmul" and len(shape) > 2:
+            has_time = shape[0] % (steps * samples) == 0 or shape[:2] == (steps, samples)
+            return steps if has_time else 1
+        return steps
 
     def _weight_side(self, product: Product) -> Side | None:
         left, right = product.factors
         if self._origins.of(right).is_constant:
             return "right"
-        return "left" if self._origins.of(left).is_constant else None
+        is_left = not isinstance(product, Convolution) and self._origins.of(left).is_constant
+        return "left" if is_left else None
 
-    def _row_name(self, operator: str, *, has_weight: bool) -> str:
+    def _row_name(self, operator: str, weight: Side | None) -> str:
         """The module's path for the product with its own weight; else path and `/operator#k`."""
         frame = self._frames[-1]
         index = frame.products[operator]
         frame.products[operator] += 1
         is_leaf = next(frame.module.children(), None) is None
-        owns_weight = has_weight and "weight" in frame.module._parameters
-        if is_leaf and owns_weight and frame.products.total() == 1:
-            return frame.name or operator
-        return f"{frame.name}/{operator}#{index}"
+        owns_weight = weight is not None and "weight" in frame.module._parameters
+        is_own = is_leaf and owns_weight and frame.products.total() == 1
+        name = (frame.name or operator) if is_own else f"{frame.name}/{operator}#{index}"
+        row = self.ledger.rows.get(name)
+        # the same place with its factors in other roles, on another call, is another layer
+        return name if not isinstance(row, Row) or row.weight == weight else f"{name}/{weight}"
 
     def _book_neurons(self, name: str, module: nn.Module, inputs: Tensor, output: Tensor) -> None:
         row = self.ledger.rows.setdefault(name, NeuronRow(name))
@@ -231,12 +274,30 @@ class Tracer(TorchDispatchMode):
         self._origins.set(output, Origin(sources=frozenset({name}), is_after_neurons=True))
 
 
-def _pair_counter(product: Product, slots: int) -> Callable[[Tensor, Tensor], list[int]]:
-    """Counts the pairs of two marked positions of a product, per slot."""
+class _Contractions(TorchFunctionMode):
+    """Knows when a contraction such as einsum runs, which may multiply element by element."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        is_contraction = func in CONTRACTIONS
+        self.depth += is_contraction
+        try:
+            return func(*args, **(kwargs or {}))
+        finally:
+            self.depth -= is_contraction
+
+
+def _pair_counter(product: Product, right: Tensor, slots: int) -> Callable[[Tensor], list[int]]:
+    """Counts the pairs of marked positions of a product, per slot, for the marks on its right."""
     if isinstance(product, Convolution):
-        reaches, taps = product.reaches(), product.weight_taps()
-        return lambda left, _: convolution_pairs(left, reaches, taps, slots)
-    return lambda left, right: matrix_pairs(left, right, slots)
+        reaches, taps = product.reaches(), product.weight_taps(right)
+        return lambda left: convolution_pairs(left, reaches, taps, slots)
+    return lambda left: matrix_pairs(left, right, slots)
 
 
 def _is_composite(func: Any) -> bool:
@@ -246,11 +307,45 @@ def _is_composite(func: Any) -> bool:
     )
 
 
-def _is_addition_to_constant(origins: Origins, name: str, args: Any) -> bool:
+def _is_bias(origins: Origins, name: str, args: Any, channels: int) -> bool:
+    """An addition of one parameter per output channel."""
     if name not in ("add", "add_") or len(args) < 2:
         return False
-    tensors = [arg for arg in args[:2] if isinstance(arg, Tensor)]
-    return len(tensors) == 2 and any(origins.of(tensor).is_constant for tensor in tensors)
+    constants = [arg for arg in args[:2] if isinstance(arg, Tensor) and origins.of(arg).is_constant]
+    return len(constants) == 1 and constants[0].shape == (channels,)
+
+
+def _is_fixed_batch_norm(name: str, args: Any, channels: int, operator: str) -> bool:
+    """Batch-norm over a layer's output channels with running statistics: an affine map."""
+    x = args[0]
+    channel_dim_is_second = x.dim() == 2 or operator == "convolution"
+    if not channel_dim_is_second or x.dim() < 2 or x.shape[1] != channels:
+        return False
+    if name == "_native_batch_norm_legit_no_training":
+        return True
+    has_statistics = len(args) > 5 and isinstance(args[3], Tensor)
+    return has_statistics and args[5] is False
+
+
+def _written(func: Any, args: Any, kwargs: dict[str, Any]) -> Iterator[Tensor]:
+    """The arguments that an operator writes into."""
+    for index, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = args[index] if index < len(args) else kwargs.get(argument.name)
+            yield from (leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor))
+
+
+def _distinct(weight: Tensor) -> Tensor:
+    """The weight without the dimensions that only repeat it."""
+    for dimension, (size, stride) in enumerate(zip(weight.shape, weight.stride(), strict=True)):
+        if stride == 0 and size > 1:
+            weight = weight.narrow(dimension, 0, 1)
+    return weight
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    """The shape, as far as the tensor has one: nested tensors have none."""
+    return () if tensor.is_nested else tuple(tensor.shape)
 
 
 def _nonzero_by_slot(activity: Activity, slots: int) -> list[int]:

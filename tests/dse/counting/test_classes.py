@@ -130,7 +130,7 @@ def test_widths_follow_the_values():
     [([1.0], 1.0), ([2.0], 2.0), ([2.0, 3.0], 1.0), ([0.25, 0.75], 0.25), ([1.0, 8.5], None)],
 )
 def test_common_step(values, step):
-    assert common_step(values) == step
+    assert common_step(values, tolerance=1e-6) == step
 
 
 def test_rounded_sums_of_a_threshold_are_still_levels():

@@ -112,13 +112,13 @@ class _First(nn.Module):
     ("module", "part"),
     [
         (_First(nn.LSTM(3, 2, batch_first=True)), "rnn"),
-        (nn.TransformerEncoderLayer(4, 2, 4, batch_first=True), "transformer_encoder"),
+        (nn.TransformerEncoderLayer(4, 2, 4, batch_first=True), "attention"),
     ],
 )
 def test_fused_layers_are_named(module, part):
     counts = count(module, torch.randn(1, 4, 4 if part != "rnn" else 3))
     assert any(part in name for name in counts.uncounted)
-    assert counts.coverage == 0
+    assert counts.coverage < 1
 
 
 def test_batch_norm_folds_into_the_layer_that_it_follows():
