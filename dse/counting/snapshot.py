@@ -75,7 +75,8 @@ def _remember(value: Any, seen: set[int]) -> Callable[[], None]:
     if isinstance(value, Tensor | np.ndarray | list | deque | dict | set | tuple):
         seen.add(id(value))
     if isinstance(value, Tensor):
-        return _remember_tensor(value)
+        is_plain = value.layout is torch.strided and not value.is_nested
+        return _remember_tensor(value) if is_plain else _nothing
     if isinstance(value, np.ndarray):
         array = value.copy()
         return lambda: value.__setitem__(..., array)

@@ -242,6 +242,7 @@ def test_containers_memory_and_random_numbers_are_put_back():
             super().__init__()
             self.weight = nn.Parameter(torch.tensor([[0.3, -0.7]]))
             self.register_buffer("expanded", torch.zeros(1).expand(3))
+            self.sparse = torch.eye(2).to_sparse()
             self.recent = deque([1], maxlen=3)
             self.named = OrderedDict(a=torch.zeros(2))
             self.array = np.zeros(2)
