@@ -6,7 +6,8 @@ DseError
 │   ├── TargetError        a POINT or a model of the user's own that cannot be found or built
 │   └── DataError          a data set that is missing, damaged or unknown
 ├── RunFolderError         a run folder that cannot be used as it is
-├── TracingError           a model that cannot be counted (it raised, or its data are not numbers)
+├── TracingError           a model that cannot be counted (it raised, it has no data)
+│   └── NotFiniteError     a value that flows, or a weight, is NaN or infinite
 ├── CheckpointError        weights that cannot be read
 └── TrialFailure           an expected failure of one trial: it becomes a record, the sweep goes on
     ├── BuildFailure       a design that cannot be built
@@ -52,6 +53,10 @@ class RunFolderError(DseError):
 
 class TracingError(DseError):
     """A model that cannot be counted."""
+
+
+class NotFiniteError(TracingError):
+    """A model through which NaN or infinite values flow: they have no operation count."""
 
 
 class CheckpointError(DseError):

@@ -19,7 +19,13 @@ from dse.counting.count import count
 from dse.data import splits
 from dse.data.splits import Part, Splits
 from dse.design import Design
-from dse.errors import TracingError, TrialFailure, UncountedFailure
+from dse.errors import (
+    DivergedFailure,
+    NotFiniteError,
+    TracingError,
+    TrialFailure,
+    UncountedFailure,
+)
 from dse.pricing import admit, price
 from dse.safefile import write_atomically
 from dse.seeding import seed_everything, trial_seed
@@ -224,13 +230,17 @@ def _accuracy(model: nn.Module, part: Part, device: str) -> dict[str, float]:
 def _counts(model: nn.Module, part: Part, recipe: Recipe) -> ModelCounts:
     """Counts on held-out images.
 
-    Raises UncountedFailure for an operator that nobody can count and the sweep does not allow.
+    Raises DivergedFailure if NaN flows, UncountedFailure for an operator that nobody can count and
+    the sweep does not allow.
     """
     images = torch.from_numpy(part.images[:COUNT_SAMPLES]).to(recipe.device)
     try:
         counts = count(model, images)
+    except NotFiniteError as error:
+        raise DivergedFailure(f"after the training: {error}") from error
     except TracingError as error:
-        raise UncountedFailure(str(error)) from error
+        # our own networks do not raise: a bug, which stops the sweep with its traceback
+        raise error.__cause__ or error from None
     unknown = sorted(set(counts.uncounted) - set(recipe.config.allow_uncounted))
     if unknown:
         raise UncountedFailure(

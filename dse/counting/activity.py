@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dse.errors import TracingError
+from dse.errors import NotFiniteError
 
 LARGEST_LEVEL = 8
 _SAMPLE = 4096
@@ -51,7 +51,7 @@ class Activity:
 def scan(x: Tensor) -> Activity:
     """Look at every element of a tensor of any shape and any real dtype.
 
-    Raises TracingError if an element is NaN or infinite: such a tensor has no operation counts.
+    Raises NotFiniteError if an element is NaN or infinite: such a tensor has no operation counts.
     """
     x = x.detach()
     if not x.is_floating_point():
@@ -60,7 +60,7 @@ def scan(x: Tensor) -> Activity:
         return Activity((), 0, 0, is_signed=False, has_zero=False)
     lowest, highest = (float(bound) for bound in x.aminmax())
     if not math.isfinite(lowest) or not math.isfinite(highest):
-        raise TracingError(
+        raise NotFiniteError(
             f"a tensor of shape {tuple(x.shape)} holds NaN or infinite values, which have no "
             "operation count; check the weights and the input"
         )
@@ -110,19 +110,22 @@ def common_step(values: Iterable[float], tolerance: float) -> float | None:
 def weight_is_binary(by_channel: Tensor) -> bool:
     """Whether the values are {-a, (0,) +a}, with one a per output channel.
 
+    A channel with a single weight always is: some channel must have two that are not zero.
     by_channel : (output channels, weights of one)
-    Raises TracingError if a weight is NaN or infinite.
+    Raises NotFiniteError if a weight is NaN or infinite.
     """
     if by_channel.numel() == 0:
         return False
     magnitude = by_channel.detach().abs()
     largest = magnitude.amax(dim=1, keepdim=True)
     if not bool(largest.isfinite().all()):
-        raise TracingError("a weight is NaN or infinite, which has no operation count")
+        raise NotFiniteError("a weight is NaN or infinite, which has no operation count")
     # a scale that was multiplied in may be off by its last bit; in 16 bits it is not, or is real
     is_wide = by_channel.element_size() > 2
     slack = rounding(by_channel.dtype) / 4 * largest if is_wide else torch.zeros_like(largest)
-    return bool((((magnitude - largest).abs() <= slack) | (magnitude == 0)).all())
+    is_zero = magnitude == 0
+    is_evident = bool(((~is_zero).sum(dim=1) > 1).any())
+    return is_evident and bool((((magnitude - largest).abs() <= slack) | is_zero).all())
 
 
 def _levels(magnitude: Tensor, mask: Tensor, largest: float) -> list[tuple[float, Tensor]] | None:

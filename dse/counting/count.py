@@ -35,7 +35,7 @@ def count(
     max_samples : stop after so many samples; a last batch is cut to fit
 
     The model is left as it was: flags, buffers, neuron state, random numbers.
-    Raises TracingError if the model raises, if a value is NaN, or if there is no data.
+    Raises NotFiniteError if a value is NaN, TracingError if the model raises or there is no data.
     """
     if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
         raise TracingError(
@@ -63,6 +63,8 @@ def count(
             except TracingError:
                 raise
             except Exception as error:
+                if error is tracer.fault:
+                    raise
                 where = tracer.where or "the model"
                 raise TracingError(
                     f"{where} raised {type(error).__name__} for an input of shape "

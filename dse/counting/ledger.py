@@ -114,6 +114,13 @@ class Row:
     is_before_neurons: bool = True
     folded: list[str] = field(default_factory=list)
 
+    @property
+    def saw_only_zeros(self) -> bool:
+        """Nothing flowed that would tell the kind of the input."""
+        operands = [self.left] if self.weight == "right" else [self.left, self.right]
+        operands = [self.right] if self.weight == "left" else operands
+        return all(operand.nonzero == 0 for operand in operands)
+
     def book(self, call: int, pairs: Mapping[Magnitudes, list[int]], nonzero: list[int]) -> None:
         """Add the pairs of one call, per slot."""
         slots = len(nonzero)
@@ -168,6 +175,9 @@ class Ledger:
         """Classify and divide: the count document."""
         unknown_calls = sum(len(calls) for calls in self.uncounted.values())
         known = self.counted_calls + unknown_calls
+        for row in self.rows.values():
+            if isinstance(row, Row) and row.saw_only_zeros:
+                self.assume(f"{row.name}: all inputs were zero: taken as spikes that did not come")
         layers = tuple(
             _layer(row, samples, time_steps)
             if isinstance(row, Row)

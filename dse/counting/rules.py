@@ -52,8 +52,7 @@ class Convolution:
         places = self.geometry.in_size if self.is_transposed else self.geometry.out_size
         return self.left.shape[0] * math.prod(places) * self.right.numel()
 
-    @property
-    def leading(self) -> int:
+    def leading(self, *, has_weight: bool) -> int:
         """N, into which time may be folded."""
         return self.left.shape[0]
 
@@ -108,10 +107,10 @@ class Matrix:
         """b x n x k x m."""
         return self.outputs * self.left.shape[2]
 
-    @property
-    def leading(self) -> int:
-        """b of a batch of matrices, n of a single one: into which time may be folded."""
-        return self.left.shape[0] if self.factors[0].dim() == 3 else self.left.shape[1]
+    def leading(self, *, has_weight: bool) -> int:
+        """What time may be folded into: b of a batch of matrices, n of one, or by one weight."""
+        is_single = self.left.shape[0] == 1 and (has_weight or self.factors[0].dim() < 3)
+        return self.left.shape[1] if is_single else self.left.shape[0]
 
     def by_output_channel(self, side: Side) -> Tensor:
         """One factor as (output channels, inner size): every column, or row, of every matrix."""

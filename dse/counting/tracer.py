@@ -26,7 +26,7 @@ from dse.counting.ledger import Ledger, Magnitudes, NeuronRow, Row
 from dse.counting.operators import BATCH_NORM, CREATION, FREE, KEEPS_DIRECT, NOT_PRICED
 from dse.counting.provenance import UNKNOWN, Origin, Origins
 from dse.counting.rules import CONTRACTIONS, RULES, Convolution, Product, Rule, Side, elements
-from dse.errors import TracingError
+from dse.errors import NotFiniteError, TracingError
 
 
 @dataclass(slots=True)
@@ -45,12 +45,14 @@ class Tracer(TorchDispatchMode):
     time_steps : T; a leading dimension that is a multiple of T x samples has time folded in,
         the step being its slowest index
     where : the module that was entered last, for the message of a model that raised
+    fault : what the bookkeeping itself raised, which is no fault of the model
     """
 
     def __init__(self, model: nn.Module, ledger: Ledger, time_steps: int) -> None:
         super().__init__()
         self.ledger = ledger
         self.where = ""
+        self.fault: Exception | None = None
         self._model = model
         self._time_steps = time_steps
         self._names = {id(module): name for name, module in model.named_modules()}
@@ -107,6 +109,16 @@ class Tracer(TorchDispatchMode):
             with self:
                 return func.decompose(*args, **kwargs)
         output = func(*args, **kwargs)
+        try:
+            self._book(func, args, kwargs, output)
+        except Exception as error:
+            self.fault = error
+            raise
+        return output
+
+    def _book(self, func: Any, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        """Book one operator that has run."""
+        packet = func._overloadpacket
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         origin = self._origins.joined(inputs)
         rule = self._rule(packet, args, inputs)
@@ -123,7 +135,6 @@ class Tracer(TorchDispatchMode):
         if func._schema.is_mutable:
             for tensor in _written(func, args, kwargs):
                 self._origins.write(tensor, origin)
-        return output
 
     def _rule(self, packet: Any, args: Any, inputs: list[Tensor]) -> Rule | None:
         """The rule of an operator, if there is one and the tensors are what it is made for."""
@@ -219,8 +230,8 @@ class Tracer(TorchDispatchMode):
                 row.nonzero_weights = int((distinct != 0).sum())
                 return [(None, mask)], [0] * slots
             activity = scan(tensor)
-        except TracingError as error:
-            raise TracingError(f"{row.name}: {error}") from error
+        except NotFiniteError as error:
+            raise NotFiniteError(f"{row.name}: {error}") from error
         (row.left if side == "left" else row.right).see(activity, bits)
         has_steps = side == "left" or tensor.shape[0] > 1
         nonzero = _nonzero_by_slot(activity, slots if has_steps else 1)
@@ -229,7 +240,7 @@ class Tracer(TorchDispatchMode):
     def _slots(self, product: Product, weight: Side | None) -> int:
         """Into how many time steps the leading dimension of a product falls."""
         steps, samples = self._time_steps, self._samples
-        if weight == "left" or product.leading % (steps * samples):
+        if weight == "left" or product.leading(has_weight=weight is not None) % (steps * samples):
             return 1
         # a linear layer has its tokens folded as well: what it was given tells time from tokens
         shape = self._frames[-1].first_input

@@ -202,6 +202,22 @@ def test_sparse_and_nested_tensors_are_named():
     assert counts.coverage < 1
 
 
+def test_a_fault_of_the_bookkeeping_is_not_blamed_on_the_model(monkeypatch):
+    from dse.counting import tracer
+
+    def fail(*_):
+        raise KeyError("ours")
+
+    monkeypatch.setattr(tracer, "scan", fail)
+    with pytest.raises(KeyError, match="ours"):
+        count(nn.Linear(3, 2), torch.randn(1, 3))
+
+
+def test_an_input_of_zeros_is_said_to_tell_nothing():
+    counts = count(nn.Linear(3, 2), torch.zeros(1, 3))
+    assert any("all inputs were zero" in text for text in counts.assumptions)
+
+
 def test_an_empty_batch_does_not_end_the_loader():
     layer = nn.Linear(3, 2)
     assert count(layer, [torch.randn(2, 3), torch.randn(0, 3), torch.randn(2, 3)]).samples == 4
