@@ -110,7 +110,7 @@ def common_step(values: Iterable[float], tolerance: float) -> float | None:
 def weight_is_binary(by_channel: Tensor) -> bool:
     """Whether the values are {-a, (0,) +a}, with one a per output channel.
 
-    A channel with a single weight always is: some channel must have two that are not zero.
+    A channel with one weight, or with zeros alone, always is.
     by_channel : (output channels, weights of one)
     Raises NotFiniteError if a weight is NaN or infinite.
     """
@@ -123,9 +123,7 @@ def weight_is_binary(by_channel: Tensor) -> bool:
     # a scale that was multiplied in may be off by its last bit; in 16 bits it is not, or is real
     is_wide = by_channel.element_size() > 2
     slack = rounding(by_channel.dtype) / 4 * largest if is_wide else torch.zeros_like(largest)
-    is_zero = magnitude == 0
-    is_evident = bool(((~is_zero).sum(dim=1) > 1).any())
-    return is_evident and bool((((magnitude - largest).abs() <= slack) | is_zero).all())
+    return bool((((magnitude - largest).abs() <= slack) | (magnitude == 0)).all())
 
 
 def _levels(magnitude: Tensor, mask: Tensor, largest: float) -> list[tuple[float, Tensor]] | None:

@@ -103,6 +103,7 @@ class Row:
     left: Operand = field(default_factory=Operand)
     right: Operand = field(default_factory=Operand)
     weight_is_binary: bool = True
+    has_lone_weights: bool = False
     weight_bits: int = 0
     weights: int = 0
     nonzero_weights: int = 0
@@ -178,6 +179,11 @@ class Ledger:
         for row in self.rows.values():
             if isinstance(row, Row) and row.saw_only_zeros:
                 self.assume(f"{row.name}: all inputs were zero: taken as spikes that did not come")
+            if isinstance(row, Row) and row.weight_is_binary and row.has_lone_weights:
+                self.assume(
+                    f"{row.name}: no output channel has two weights that are not zero: binary by "
+                    "definition, whatever the values"
+                )
         layers = tuple(
             _layer(row, samples, time_steps)
             if isinstance(row, Row)

@@ -223,7 +223,9 @@ class Tracer(TorchDispatchMode):
         try:
             if side == weight:
                 mask = tensor != 0
-                row.weight_is_binary &= weight_is_binary(product.by_output_channel(side))
+                by_channel = product.by_output_channel(side)
+                row.weight_is_binary &= weight_is_binary(by_channel)
+                row.has_lone_weights = not bool(((by_channel != 0).sum(dim=1) > 1).any())
                 row.weight_bits = bits
                 distinct = _distinct(product.factors[0 if side == "left" else 1])
                 row.weights = distinct.numel()

@@ -218,6 +218,14 @@ def test_an_input_of_zeros_is_said_to_tell_nothing():
     assert any("all inputs were zero" in text for text in counts.assumptions)
 
 
+def test_a_layer_that_is_binary_only_by_definition_says_so():
+    counts = count(nn.Conv2d(3, 3, 1, groups=3), torch.randn(2, 3, 4, 4))
+    assert counts.layers[0].weight_kind == "binary"
+    assert any("binary by definition" in text for text in counts.assumptions)
+    counts = count(nn.Conv2d(3, 3, 3, groups=3), torch.randn(2, 3, 4, 4))
+    assert counts.layers[0].weight_kind == "real"
+
+
 def test_an_empty_batch_does_not_end_the_loader():
     layer = nn.Linear(3, 2)
     assert count(layer, [torch.randn(2, 3), torch.randn(0, 3), torch.randn(2, 3)]).samples == 4

@@ -47,9 +47,12 @@ BINARY = torch.tensor([[0.3, -0.3], [0.7, 0.7], [-0.1, 0.1]])  # one a per outpu
             [[2.0, 1.0]],
             {"binary": 3, "graded": 3, "graded_accumulates": 6, "dense_graded": 6},
         ),
-        # one weight a channel is no evidence of binary weights
-        (torch.tensor([[0.3], [0.7], [-0.1]]), [[1.5], [0.123]], {"mac": 6, "dense_mac": 6}),
-        (torch.zeros(3, 2), [[0.3, 1.0]], {"dense_mac": 6}),
+        # one weight a channel is {-a, +a} by definition
+        (
+            torch.tensor([[0.3], [0.7], [-0.1]]),
+            [[1.5], [0.123]],
+            {"ac": 6, "ac_by_weight": 6, "dense_ac": 6},
+        ),
         # nothing flows: levelled, and dense in the class of spikes
         (REAL, [[0.0, 0.0]], {"dense_ac": 6}),
     ],
