@@ -89,7 +89,7 @@ class Training(Strict):
     """
 
     epochs: Count = 12
-    batch_size: Count = 32
+    batch_size: Annotated[Count, Field(ge=2)] = 32
     weight_decay: NotNegative = 1e-3
     label_smoothing: Annotated[NotNegative, Field(lt=1)] = 0.0
     grad_clip: Positive = 5.0

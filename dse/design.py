@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -61,7 +60,3 @@ class Design:
     def from_dict(cls, row: Mapping[str, Any]) -> Design:
         """Read what `to_dict` wrote."""
         return cls.of(row["variant"], row["architecture"], row["knobs"])
-
-    def key(self) -> str:
-        """One line of JSON: equal designs have equal keys."""
-        return json.dumps(self.to_dict(), sort_keys=True)

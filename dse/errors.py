@@ -3,6 +3,7 @@
 DseError
 ├── AskedWrongly           exit 2: the user asked for something that cannot be
 │   ├── ConfigError        a sweep file with mistakes (all of them at once)
+│   ├── StorageError       a database for the study that cannot be used
 │   ├── TargetError        a POINT or a model of the user's own that cannot be found or built
 │   └── DataError          a data set that is missing, damaged or unknown
 ├── RunFolderError         a run folder that cannot be used as it is
@@ -41,6 +42,10 @@ class ConfigError(AskedWrongly):
 
 class TargetError(AskedWrongly):
     """A POINT, or a model of the user's own, that cannot be found or built."""
+
+
+class StorageError(AskedWrongly):
+    """A database for the study that cannot be used."""
 
 
 class DataError(AskedWrongly):

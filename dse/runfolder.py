@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import socket
 import sys
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +34,11 @@ class RunFolder:
     def sweep_file(self) -> Path:
         """The sweep with all defaults filled in."""
         return self.path / "sweep.yaml"
+
+    @property
+    def settings_file(self) -> Path:
+        """The id of the run, and what its command line said beside the sweep."""
+        return self.path / "settings.json"
 
     @property
     def records_file(self) -> Path:
@@ -63,17 +70,40 @@ class RunFolder:
         with kernel_lock(self.lock_file):
             yield
 
-    def begin(self, sweep_yaml: str) -> None:
+    def begin(self, sweep_yaml: str, **settings: str | None) -> None:
         """Make the folder, or take up one that was begun with the same sweep.
 
         The caller has compared the sweep with the one that is here.
+        settings : what the command line said, for the next command: data_dir, device, storage
+
+        Raises RunFolderError if the folder cannot be made, or is kept in another storage.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.workers.mkdir(exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.workers.mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"{self.path}: cannot be made: {error.strerror}") from error
+        storage = settings.get("storage")
+        settings["storage"] = None if storage is None else without_password(storage)
+        known = self.settings()
+        if known and known["storage"] != settings["storage"]:
+            raise RunFolderError(
+                f"{self.path}: this run keeps its study in {known['storage'] or 'its folder'}, not "
+                f"in {settings['storage'] or 'its folder'}; give the same --storage as before"
+            )
+        settings["id"] = known.get("id") or uuid.uuid4().hex[:12]
+        write_atomically(self.settings_file, json.dumps(settings, indent=2) + "\n")
         write_atomically(self.sweep_file, sweep_yaml)
         environment = self.path / "environment.json"
         if not environment.exists():
             write_atomically(environment, json.dumps(_environment(), indent=2) + "\n")
+
+    def settings(self) -> dict[str, Any]:
+        """`id`, `data_dir`, `device`, `storage` (without its password); empty for a new folder."""
+        found: dict[str, Any] = (
+            _read_json(self.settings_file) if self.settings_file.exists() else {}
+        )
+        return found
 
     def environment(self) -> Mapping[str, Any]:
         """What the sweep ran on."""
@@ -161,6 +191,11 @@ class RunFolder:
                 except ValueError:
                     continue  # caught while it was being written
         return found
+
+
+def without_password(url: str) -> str:
+    """A database URL that may be shown and kept."""
+    return re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", url)
 
 
 def _line(record: TrialRecord) -> bytes:

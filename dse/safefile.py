@@ -46,6 +46,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)  # the new name must reach the disk as well
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def try_lock(descriptor: int) -> bool:

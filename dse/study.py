@@ -6,36 +6,54 @@ folder; a trial whose worker died is handed out again under its old number with 
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import math
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import IO, Any
+from enum import Enum, auto
+from typing import Any, cast
 
 import optuna
 import torch
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from dse.config import SweepConfig
 from dse.design import Design
 from dse.errors import CheckpointError, RunFolderError
 from dse.runfolder import RunFolder
-from dse.safefile import repair_tail
 from dse.seeding import trial_seed
 from dse.selection import COUNTED, best_of_each_variant, excesses, front, objective_values
 from dse.space import Space, suggest
+from dse.storage import open_study
 from dse.training.loop import EpochResult
 from dse.trial import Recipe, measure_epoch_s, measure_test, run_trial
 from reports.record import TrialRecord
+
+_log = logging.getLogger(__name__)
+_LOOK_AGAIN_S = 0.5
+
+
+class _Handed(Enum):
+    """Why there is no next design: the budget is spent, or others are training the rest of it."""
+
+    ALL = auto()
+    TO_OTHERS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A design to train."""
+
+    optuna_number: int
+    number: int
+    design: Design
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +75,21 @@ class Sweep:
 
 
 def begin(sweep: Sweep) -> None:
-    """Make the study, or take it up; each variant's default design comes first.
+    """Make the study, or take it up.
 
     Only the parent calls this: two processes that make the same study at once may fail.
+    Raises StorageError if there is no such storage.
     """
     with sweep.folder.lock():
-        study = _study(sweep)
-        if not study.trials:
-            for variant in sweep.config.variants:
-                study.enqueue_trial(sweep.space.default(variant))
+        open_study(sweep.folder, sweep.config, sweep.storage)
 
 
 def run(sweep: Sweep, workers: int) -> None:
     """Work until the budget is spent, in this process or in several.
 
-    Raises RunFolderError if a worker stopped with an error, which it has printed; the folder is
-    intact, and the same call goes on from there.
+    A worker that is killed is replaced by the others. Raises RunFolderError if one stopped with an
+    error of its own, which it has printed, or if all were killed; the folder is intact, and the
+    same call goes on from there.
     """
     if workers == 1:
         work(sweep)
@@ -85,14 +102,20 @@ def run(sweep: Sweep, workers: int) -> None:
         ]
         for process in processes:
             process.start()
+    living = {process.sentinel: process for process in processes}
     try:
-        for process in processes:
-            process.join()
-            if process.exitcode:
-                raise RunFolderError(
-                    f"{process.name} stopped with exit code {process.exitcode} (see above). "
-                    f"What was finished is in {sweep.folder.path}"
-                )
+        while living:
+            for sentinel in multiprocessing.connection.wait(list(living)):
+                process = living.pop(cast("int", sentinel))
+                process.join()
+                code = process.exitcode or 0
+                if code > 0 or (code < 0 and not living):
+                    raise RunFolderError(
+                        f"{process.name} stopped with exit code {code}; an error of its own stands "
+                        f"above. What was finished is in {sweep.folder.path}"
+                    )
+                if code < 0:
+                    _log.warning("%s was killed; the others go on", process.name)
     finally:
         for process in processes:
             if process.is_alive() and process.pid is not None:
@@ -106,38 +129,50 @@ def run(sweep: Sweep, workers: int) -> None:
 def work(sweep: Sweep, *, is_wanted: Callable[[], bool] = lambda: True) -> None:
     """Be one worker: train designs on one torch thread until the budget is spent.
 
+    While others train the last of it, this one waits: should one of them die, its trial is taken.
     is_wanted : asked after each epoch; the worker stops as by Ctrl-C when it says no
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    folder = sweep.folder
     try:
-        with folder.worker() as worker:
-            study = _study(sweep)
-            while (job := _next(sweep, study, worker)) is not None:
-                trial, number, design = job
-
-                def on_epoch(
-                    result: EpochResult, number: int = number, design: Design = design
-                ) -> None:
-                    folder.say(worker, _doing(number, design, sweep.config, result))
+        with sweep.folder.worker() as worker:
+            study = open_study(sweep.folder, sweep.config, sweep.storage)
+            while True:
+                job = _next(sweep, study, worker)
+                if job is _Handed.ALL:
+                    return
+                if isinstance(job, _Job):
+                    _train(sweep, study, worker, job, is_wanted)
+                else:
+                    time.sleep(_LOOK_AGAIN_S)
                     if not is_wanted():
                         raise KeyboardInterrupt
-
-                record = run_trial(
-                    design,
-                    number,
-                    sweep.recipe,
-                    folder.path,
-                    worker=worker,
-                    optuna_number=trial.number,
-                    on_epoch=on_epoch,
-                )
-                with folder.lock():
-                    folder.append(record)
-                    _tell(study, trial.number, record, sweep.config)
     finally:
         torch.set_num_threads(threads)
+
+
+def _train(
+    sweep: Sweep, study: optuna.Study, worker: str, job: _Job, is_wanted: Callable[[], bool]
+) -> None:
+    folder = sweep.folder
+
+    def on_epoch(result: EpochResult) -> None:
+        folder.say(worker, _doing(job.number, job.design, sweep.config, result))
+        if not is_wanted():
+            raise KeyboardInterrupt
+
+    record = run_trial(
+        job.design,
+        job.number,
+        sweep.recipe,
+        folder.path,
+        worker=worker,
+        optuna_number=job.optuna_number,
+        on_epoch=on_epoch,
+    )
+    with folder.lock():
+        folder.append(record)
+        _tell(study, job.optuna_number, record, sweep.config)
 
 
 def finish(sweep: Sweep) -> list[TrialRecord]:
@@ -185,27 +220,29 @@ def _default_design(sweep: Sweep, variant: str) -> Design:
     return suggest(trial, sweep.space)
 
 
-def _next(
-    sweep: Sweep, study: optuna.Study, worker: str
-) -> tuple[optuna.Trial, int, Design] | None:
-    """Take the next design; None if the budget is spent or all of it is being worked on."""
+def _next(sweep: Sweep, study: optuna.Study, worker: str) -> _Job | _Handed:
+    """Take the next design, if the budget has one left."""
     folder, config = sweep.folder, sweep.config
     with folder.lock():
         records = folder.records()
         running = _reconcile(folder, study, records, config, worker)
+        if _is_spent(records, 0, config):
+            return _Handed.ALL
         if _is_spent(records, running, config):
-            return None
+            return _Handed.TO_OTHERS
         taken = {record.number for record in records} | _numbers(study)
         number = max(taken, default=-1) + 1
         waiting = [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.WAITING]
-        if waiting:
+        if waiting:  # what a dead worker held goes first
             number = waiting[0].user_attrs.get("number", number)
+        elif number < len(config.variants):  # then the default design of each variant
+            study.enqueue_trial(sweep.space.default(config.variants[number]))
         # a sampler of its own for every number: the same proposals after a restart
         study.sampler = optuna.samplers.TPESampler(seed=trial_seed(config.seed, number))
         trial = study.ask()
         trial.set_user_attr("number", number)
         trial.set_user_attr("worker", worker)
-        return trial, number, suggest(trial, sweep.space)
+        return _Job(trial.number, number, suggest(trial, sweep.space))
 
 
 def _is_spent(records: Sequence[TrialRecord], running: int, config: SweepConfig) -> bool:
@@ -244,11 +281,10 @@ def _reconcile(
 
 def _put_back(study: optuna.Study, trial: FrozenTrial) -> None:
     """Queue the knobs of a trial that died, under its number."""
+    knobs = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     number = trial.user_attrs.get("number")
-    if number is not None:
-        study.enqueue_trial(trial.params, user_attrs={"number": number})
-    elif "fixed_params" in trial.system_attrs:
-        study.enqueue_trial(trial.system_attrs["fixed_params"])
+    if number is not None or knobs:
+        study.enqueue_trial(knobs, user_attrs={} if number is None else {"number": number})
 
 
 def _numbers(study: optuna.Study) -> set[int]:
@@ -266,49 +302,6 @@ def _tell(study: optuna.Study, number: int, record: TrialRecord, config: SweepCo
     for name, excess in excesses(record, config).items():
         optuna.Trial(study, frozen._trial_id).set_constraint(name, excess)
     study.tell(number, values, skip_if_finished=True)
-
-
-def _study(sweep: Sweep) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    goals = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
-    return optuna.create_study(
-        study_name=sweep.config.name,
-        storage=_storage(sweep),
-        directions=[goals[objective.goal] for objective in sweep.config.objectives],
-        load_if_exists=True,
-    )
-
-
-def _storage(sweep: Sweep) -> BaseStorage | str:
-    if sweep.storage is not None:
-        return sweep.storage
-    path = str(sweep.folder.journal_file)
-    return JournalStorage(JournalFileBackend(path, lock_obj=_KernelLock(path)))
-
-
-class _KernelLock(JournalFileOpenLock):
-    """A lock of the kernel for Optuna's journal: a dead holder frees it at once.
-
-    Optuna's own lock files outlive a killed process and stall the next one for half a minute; and
-    a line that was cut off makes its journal unreadable, so it is cut away before a new one.
-    """
-
-    def __init__(self, journal: str) -> None:
-        self._journal = Path(journal)
-        self._held: IO[bytes] | None = None
-
-    def acquire(self) -> bool:
-        """Wait for the lock, and mend the end of the journal."""
-        self._held = self._journal.with_suffix(".lock").open("ab")
-        fcntl.flock(self._held.fileno(), fcntl.LOCK_EX)
-        repair_tail(self._journal)
-        return True
-
-    def release(self) -> None:
-        """Let the next one in."""
-        if self._held is not None:
-            self._held.close()
-            self._held = None
 
 
 def _doing(number: int, design: Design, config: SweepConfig, result: EpochResult) -> dict[str, Any]:

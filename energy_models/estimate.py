@@ -145,10 +145,25 @@ def conventions(profile: HardwareProfile) -> Iterator[str]:
         yield f"left out: {event}: {reason}"
 
 
+def other_numbers(counts: ModelCounts, profile: HardwareProfile) -> str | None:
+    """What to say if the network ran in other numbers than those that the profile prices."""
+    widths = [row.weight_bits or 0 for row in counts.layers if row.weight_kind == "real"]
+    ran = max(widths, default=0)
+    if ran == 0 or profile.number_format == f"fp{ran}":
+        return None
+    return (
+        f"the network ran in fp{ran}: {profile.name} prices it as if it were in "
+        f"{profile.number_format}; nothing was quantised, and its accuracy is that of fp{ran}"
+    )
+
+
 def _assumptions(
     counts: ModelCounts, profile: HardwareProfile, used: Iterable[str]
 ) -> Iterator[str]:
     yield from conventions(profile)
+    mismatch = other_numbers(counts, profile)
+    if mismatch:
+        yield mismatch
     for event in sorted(used):
         constant = profile.energy[event]
         if constant.basis == "assumption":

@@ -138,7 +138,8 @@ def summary(
     counts = ", ".join(f"{n} {word}" for word, n in state_counts(records).items() if n)
     points = front(records, objectives)
     if not points:
-        return f"{tried}: {counts or 'nothing yet'}; no point has a value for every objective."
+        found = counts or "nothing yet"
+        return f"{tried}: {found}; no point has a value for every objective within its limit."
     ends = [f"#{p.name} ({p.variant}) with {_values(p, objectives, units)}" for p in points]
     if len(points) == 1:
         return f"{tried}: {counts}; one point is best in everything: {ends[0]}."

@@ -28,7 +28,7 @@ class TrialRecord:
     energy : profile -> {"total_pj": x | None, "complete", "missing": [..], "partial_pj"}
     counts_file : path of the count document, relative to the run folder
     times : {"started": ISO 8601, "train_s", "evaluate_s", "count_s", "total_s"}
-    worker : host:pid of the process that made it
+    worker : name of the process that made it, HOST-INDEX
     notes : what must stand beside every figure of this record (approximate data, assumptions)
     """
 
@@ -78,6 +78,8 @@ class TrialRecord:
 
         Raises RecordError if it is of another schema, or if a field is missing or unknown.
         """
+        if not isinstance(row, Mapping):
+            raise RecordError(f"trial record: it is {type(row).__name__}; it must be an object")
         schema = row.get("schema")
         if schema != SCHEMA:
             raise RecordError(f"trial record: schema is {schema!r}; this version reads {SCHEMA}")

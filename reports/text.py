@@ -140,7 +140,7 @@ def front_lines(
     """The front as aligned lines, a heading first; one sentence if it is empty."""
     points = front(records, objectives)
     if not points:
-        return ["No complete trial has a value for every objective: there is no front yet."]
+        return ["No complete trial has a value for every objective within its limit: no front yet."]
     table = [
         ("point", *(f"#{point.name}" for point in points)),
         ("variant", *(point.variant for point in points)),

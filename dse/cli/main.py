@@ -58,6 +58,10 @@ def main() -> None:
         # the reader of our output (`head`, a pager) has seen enough
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        # a full disk, a folder that may not be written: the system says what and where
+        print(error, file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; what was finished is kept", file=sys.stderr)
         sys.exit(130)

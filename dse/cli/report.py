@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -29,21 +30,26 @@ def report(
         str | None,
         typer.Option(help="price the stored counts on these profiles instead (names with commas)"),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
 ) -> None:
     """(Re)build report.html, pareto.csv, trials.csv, layers.csv and figures/ of each run."""
     from dse import inventory
     from reports.page import write_report
 
+    pages = {}
     for run in runs:
         folder = targets.open_run(run)
         config = inventory.load_sweep(folder.sweep_file)
         records = folder.records()
         if hardware is not None:
             config, records = _priced_again(folder, config, records, hardware)
-        page = write_report(report_data(folder, config, records), folder.path)
-        for line in front_lines(records, config):
-            terminal.result(line)
-        terminal.result(f"report: {page}")
+        pages[run] = str(write_report(report_data(folder, config, records), folder.path))
+        if not as_json:
+            for line in front_lines(records, config):
+                terminal.result(line)
+            terminal.result(f"report: {pages[run]}")
+    if as_json:
+        terminal.as_json({"reports": pages})
 
 
 def front_lines(records: Sequence[TrialRecord], config: SweepConfig) -> list[str]:
@@ -61,6 +67,7 @@ def report_data(
     from dse.pricing import admit
     from dse.selection import best_of_each_variant, front, objectives
     from energy_models import ModelCounts, estimate, load_profile
+    from energy_models.estimate import other_numbers
     from reports.data import ReportData, SweepSummary
     from reports.points import LayerRow
 
@@ -69,13 +76,21 @@ def report_data(
     chosen = {record.number: record for record in (*front(records, config), *best)}
     layers: dict[int, dict[str, list[LayerRow]]] = {}
     assumptions: dict[str, None] = {}
+    not_counted: dict[str, None] = {}
     for number, record in sorted(chosen.items()):
-        counts = admit(ModelCounts.from_dict(folder.counts(record)), config.allow_uncounted)
+        counts = ModelCounts.from_dict(folder.counts(record))
+        unknown = [f"{name}: no counting rule; admitted by name" for name in counts.uncounted]
+        seen = [f"{name}: element-wise, seen and not priced" for name in counts.not_priced]
+        not_counted.update(dict.fromkeys([*unknown, *seen]))
+        counts = admit(counts, config.allow_uncounted)
         layers[number] = {}
         for name, profile in zip(config.hardware, loaded, strict=True):
+            breakdown = estimate(counts, profile)
+            mismatch = other_numbers(counts, profile)
+            assumptions.update({mismatch: None} if mismatch else {})
             layers[number][name] = [
                 LayerRow(layer=row["layer"], component=row["component"], energy_pj=row["energy_pj"])
-                for row in estimate(counts, profile).rows()
+                for row in breakdown.rows()
             ]
         assumptions.update(dict.fromkeys(counts.assumptions))
     training = config.training
@@ -96,11 +111,18 @@ def report_data(
         units=_units(),
         records=tuple(records),
         layers=layers,
+        uncounted=tuple(not_counted),
         assumptions=tuple(assumptions),
         data_notes=tuple(dict.fromkeys(note for record in records for note in record.notes)),
         environment=_flat(folder.environment()),
-        commands={record.number: f"dse rerun {folder.path}#{record.number}" for record in records},
-        remake=(f"dse run {folder.sweep_file} --out NEW_FOLDER", f"dse report {folder.path}"),
+        commands={
+            record.number: f"dse rerun {shlex.quote(str(folder.path))}#{record.number}"
+            for record in records
+        },
+        remake=(
+            shlex.join(["dse", "run", str(folder.sweep_file), "--out", "NEW_FOLDER"]),
+            shlex.join(["dse", "report", str(folder.path)]),
+        ),
         citation=_citations(config),
     )
 

@@ -18,9 +18,11 @@ def rerun(
         Path | None, typer.Option(help="keep weights and counts of the new training here")
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="folder of the data set; default: download, once")
+        Path | None, typer.Option(help="folder of the data set; default: as in the run")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu or cuda; default: as in the run")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
 ) -> None:
     """Train a point again with the same knobs and seed, and say whether the same comes out.
@@ -38,6 +40,9 @@ def rerun(
     from dse.trial import Recipe, run_trial
 
     torch.set_num_threads(1)  # as in the sweep: sums change their order with the threads
+    settings = folder.settings()
+    data_dir = data_dir or (Path(settings["data_dir"]) if settings.get("data_dir") else None)
+    device = device or settings.get("device") or "auto"
     recipe = Recipe(config, data_dir, targets.pick_device(device))
     epochs = config.training.epochs
     terminal.say(f"training {point} again: {record.variant}, {epochs} epochs, seed {record.seed}")

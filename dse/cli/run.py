@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,7 +38,9 @@ def run(
     data_dir: Annotated[
         Path | None, typer.Option(help="folder of the data set; default: download, once")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu or cuda; default: auto, or as the run began")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="show plan, size of the space and time; train nothing")
     ] = False,
@@ -57,6 +60,9 @@ def run(
         given.append(f"workers={workers}")
     config = inventory.load_sweep(sweep, given)
     folder = _folder(config, out)
+    before = folder.settings()
+    data_dir = data_dir or (Path(before["data_dir"]) if before.get("data_dir") else None)
+    device = device or before.get("device") or "auto"
     # from here on torch is loaded: a mistake in the sweep file has been told before
     from dse.cli.target import pick_device
     from dse.study import Sweep, begin, finish
@@ -66,16 +72,20 @@ def run(
     recipe = Recipe(config, data_dir, pick_device(device))
     prepared = Sweep(folder, recipe, inventory.space(config), storage)
     if dry_run:
-        _print_plan(prepared)
+        _show_plan(prepared, as_json)
         return
     recipe.data()  # a missing data set is told before a folder is made
     from dse.config import dump_sweep
 
-    folder.begin(dump_sweep(config))
-    command = _command(sweep, out, workers, trials, overrides, storage, data_dir, device)
-    before = len(folder.records())
-    if before:
-        terminal.say(f"going on with {folder.path}: {before} trials are there")
+    folder.begin(
+        dump_sweep(config),
+        data_dir=None if data_dir is None else str(data_dir.resolve()),
+        device=device,
+        storage=storage,
+    )
+    found = len(folder.records())
+    if found:
+        terminal.say(f"going on with {folder.path}: {found} trials are there")
     from dse.cli.progress import shown
 
     try:
@@ -87,9 +97,9 @@ def run(
     except KeyboardInterrupt:
         kept = len(folder.records())
         terminal.say(f"stopped; {kept} finished trials are kept in {folder.path}")
-        terminal.say(f"to go on: {command}")
+        terminal.say(f"to go on: {shlex.join(['dse', *sys.argv[1:]])}")
         raise typer.Exit(130) from None
-    _end(folder, config, records, command, no_report, as_json)
+    _end(folder, config, records, no_report, as_json)
 
 
 def _folder(config: SweepConfig, out: Path | None) -> RunFolder:
@@ -99,6 +109,8 @@ def _folder(config: SweepConfig, out: Path | None) -> RunFolder:
     from dse.runfolder import RunFolder
 
     folder = RunFolder(out or Path("runs") / config.name)
+    if folder.path.exists() and not folder.path.is_dir():
+        raise TargetError(f"{folder.path}: is a file; --out must name a folder")
     if not folder.sweep_file.exists():
         return folder
     free = {"budget", "workers"}
@@ -113,11 +125,29 @@ def _folder(config: SweepConfig, out: Path | None) -> RunFolder:
     return folder
 
 
-def _print_plan(sweep: Sweep) -> None:
+def _show_plan(sweep: Sweep, as_json: bool) -> None:
     from dse.cli.progress import duration
     from dse.study import estimate_trial_s
 
     config, space = sweep.config, sweep.space
+    terminal.say("training a part of one epoch of each variant's default design, for the time")
+    times = estimate_trial_s(sweep)
+    mean_s = sum(times.values()) / len(times)
+    trials = config.budget.trials or int(3600 * (config.budget.cpu_hours or 0) / mean_s)
+    whole_s = mean_s * trials / config.workers
+    if as_json:
+        terminal.as_json(
+            {
+                "name": config.name,
+                "size": space.size(),
+                "space": space.describe(),
+                "trial_s": times,
+                "trials": trials,
+                "workers": config.workers,
+                "total_s": whole_s,
+            }
+        )
+        return
     terminal.result(f"{config.name}: {config.question}")
     size = space.size()
     designs = "a continuum of designs" if size is None else f"{size:,} designs"
@@ -127,27 +157,17 @@ def _print_plan(sweep: Sweep) -> None:
         [(row["knob"], row["domain"], row["variants"]) for row in space.describe()],
         left=("knob", "domain", "variants"),
     )
-    terminal.say("training a part of one epoch of each variant's default design, for the time")
-    times = estimate_trial_s(sweep)
     for variant, seconds in times.items():
         terminal.result(f"one {variant} trial, default knobs: about {duration(seconds)}")
-    mean_s = sum(times.values()) / len(times)
-    if config.budget.trials:
-        whole_s = mean_s * config.budget.trials / config.workers
-        terminal.result(
-            f"{config.budget.trials} trials, {config.workers} workers: about {duration(whole_s)}"
-        )
-    else:
-        hours = config.budget.cpu_hours or 0
-        count = int(3600 * hours / mean_s)
-        terminal.result(f"{hours} hours of the processor: about {count} trials")
+    terminal.result(
+        f"{trials} trials, {config.workers} at a time: about {duration(whole_s)}, and the report"
+    )
 
 
 def _end(
     folder: RunFolder,
     config: SweepConfig,
     records: list[TrialRecord],
-    command: str,
     no_report: bool,
     as_json: bool,
 ) -> None:
@@ -179,10 +199,3 @@ def _end(
     if not any(record.state == "complete" for record in records):
         terminal.say(f"not one trial was completed; the reasons are in {folder.records_file}")
         raise typer.Exit(1)
-
-
-def _command(sweep: str, *_options: object) -> str:
-    """What the user typed: it goes on with the run."""
-    import shlex
-
-    return shlex.join(["dse", *sys.argv[1:]]) if len(sys.argv) > 1 else f"dse run {sweep}"

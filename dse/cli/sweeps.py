@@ -17,7 +17,9 @@ def sweeps(
 
     found = [inventory.load_sweep(name) for name in sweepfile.shipped()]
     if as_json:
-        terminal.as_json({config.name: config.model_dump(mode="json") for config in found})
+        terminal.as_json(
+            {config.name: config.model_dump(mode="json", warnings=False) for config in found}
+        )
         return
     terminal.table(
         ("name", "data", "variants", "trials", "question"),

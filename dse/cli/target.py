@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ def own_model(
     build = _callable(target)
     from torch import Tensor, nn
 
-    made = build()
+    made = build if isinstance(build, nn.Module) else _built(build, target)
     model, batch = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(model, nn.Module):
         raise TargetError(
@@ -121,6 +122,11 @@ def own_model(
             "batch with the model"
         )
     where = pick_device(device)
+    if not isinstance(batch, Tensor | tuple):
+        raise TargetError(
+            f"{target}: its batch is {type(batch).__name__}; it must be a tensor, or a tuple "
+            "of the model's arguments"
+        )
     if isinstance(batch, tuple):
         batch = tuple(part.to(where) if isinstance(part, Tensor) else part for part in batch)
     else:
@@ -145,6 +151,16 @@ def pick_device(name: str) -> str:
     return name
 
 
+def _built(build: Any, target: str) -> Any:
+    try:
+        inspect.signature(build).bind()
+    except TypeError as error:
+        raise TargetError(
+            f"{target}: is called without arguments, and needs some: {error}"
+        ) from error
+    return build()
+
+
 def _callable(target: str) -> Any:
     place, colon, name = target.rpartition(":")
     if not colon or not name.isidentifier():
@@ -165,29 +181,27 @@ def _callable(target: str) -> Any:
 def _module_of_file(path: Path) -> Any:
     if not path.is_file():
         raise TargetError(f"{path}: no such file")
-    specification = importlib.util.spec_from_file_location(path.stem, path)
+    # a name of its own: a file called copy.py must not become the copy module of everybody
+    specification = importlib.util.spec_from_file_location(f"_dse_target_{path.stem}", path)
     if specification is None or specification.loader is None:
         raise TargetError(f"{path}: is not a Python file")
     module = importlib.util.module_from_spec(specification)
-    sys.path.insert(0, str(path.parent.resolve()))  # its neighbours, as `python file.py` would
+    # for its neighbours; last, so that they replace nothing
+    sys.path.append(str(path.parent.resolve()))
     sys.modules[specification.name] = module
     try:
         specification.loader.exec_module(module)
     except SyntaxError as error:
         raise TargetError(f"{path}:{error.lineno}: {error.msg}") from error
-    finally:
-        sys.path.pop(0)
     return module
 
 
 def _module_by_name(name: str) -> Any:
-    sys.path.insert(0, str(Path.cwd()))
+    sys.path.append(str(Path.cwd()))
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise TargetError(f"module {name}: {error}") from error
-    finally:
-        sys.path.pop(0)
 
 
 def _random_batch(text: str) -> tuple[Tensor, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from dse.errors import CheckpointError
+from dse.safefile import write_atomically
 
 DIGEST = "sha256"
 
@@ -24,20 +24,7 @@ def save_weights(model: nn.Module, path: Path) -> None:
     """
     tensors = {name: _plain(tensor) for name, tensor in model.state_dict().items()}
     content = save(tensors, metadata={DIGEST: _digest(tensors)})
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)  # the new name must reach the disk as well
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_atomically(path, content)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

@@ -35,7 +35,13 @@ def test_the_run_ends_with_its_report(run):
     assert {row["state"] for row in rows} == {"complete"}
     # each variant's default design comes first
     assert [row["variant"] for row in rows] == ["ann", "bnn", "snn", "s2nn"]
-    for name in ("sweep.yaml", "environment.json", "study.journal", "report.html"):
+    for name in (
+        "sweep.yaml",
+        "settings.json",
+        "environment.json",
+        "study.journal",
+        "report.html",
+    ):
         assert (folder / "runs" / "smoke" / name).stat().st_size > 0
     for kind in ("svg", "png", "pdf"):
         assert list((folder / "runs/smoke/figures").glob(f"*.{kind}"))
@@ -65,9 +71,8 @@ def test_the_tables_hold_every_trial_and_layer(run):
             for row in layers
             if row["number"] == trial["number"] and row["profile"] == "cmos45-fp32"
         )
-        expected = float(trial["energy_pj_cmos45-fp32"])
-        assert total == 0 or total == pytest.approx(expected)
-    assert layers
+        # each of the four is the best of its variant, so its layers are in the report
+        assert total == pytest.approx(float(trial["energy_pj_cmos45-fp32"]))
 
 
 def test_the_page_is_whole_and_opens_offline(run):

@@ -65,5 +65,5 @@ def test_summary_is_one_sentence(record, objectives, units):
         "1 trial: 1 complete; one point is best in everything: #0 (ann) with 95.0 % and 9.00 nJ."
     )
     assert summary([], objectives, units) == (
-        "0 trials: nothing yet; no point has a value for every objective."
+        "0 trials: nothing yet; no point has a value for every objective within its limit."
     )

@@ -88,5 +88,5 @@ def test_front_lines_are_aligned(record, objectives, units):
 
 def test_an_empty_front_is_one_sentence(objectives, units):
     assert front_lines([], objectives, [], units) == [
-        "No complete trial has a value for every objective: there is no front yet."
+        "No complete trial has a value for every objective within its limit: no front yet."
     ]

@@ -79,6 +79,11 @@ def test_data_that_are_not_there(tmp_path):
 def test_the_dry_run_trains_nothing_and_makes_nothing(tmp_path):
     done = dse("run", "smoke", "--dry-run", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    for text in ("space: a continuum of designs", "time_steps", "one snn trial", "4 trials, 1 wor"):
+    for text in (
+        "space: a continuum of designs",
+        "time_steps",
+        "one snn trial",
+        "4 trials, 1 at a time",
+    ):
         assert text in done.stdout
     assert not (tmp_path / "runs").exists()

@@ -1,0 +1,76 @@
+"""Storage: where the Optuna study of a run is kept, safe from killed processes and torn lines."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import IO
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import StudyDirection
+
+from dse.config import SweepConfig
+from dse.errors import StorageError
+from dse.runfolder import RunFolder, without_password
+from dse.safefile import repair_tail
+
+
+def open_study(folder: RunFolder, config: SweepConfig, storage: str | None) -> optuna.Study:
+    """The study of a run, made if it is not there; it bears the run's own id.
+
+    storage : URL, which several runs may share; None = the journal in the run folder
+    Raises StorageError if the URL leads nowhere.
+    """
+    # the drivers of databases raise what they like; Optuna's guest is loaded only with it
+    from sqlalchemy.exc import SQLAlchemyError
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    goals = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+    try:
+        return optuna.create_study(
+            study_name=f"{config.name}-{folder.settings()['id']}",
+            storage=_journal(folder) if storage is None else storage,
+            directions=[goals[objective.goal] for objective in config.objectives],
+            load_if_exists=True,
+        )
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        if storage is None:
+            raise
+        cause = str(error).splitlines()[0]
+        raise StorageError(
+            f"--storage {without_password(storage)}: cannot be used: {cause}. It must be the "
+            "URL of a database, such as sqlite:///study.db or postgresql://..., with its driver "
+            "installed"
+        ) from error
+
+
+def _journal(folder: RunFolder) -> JournalStorage:
+    path = str(folder.journal_file)
+    return JournalStorage(JournalFileBackend(path, lock_obj=_KernelLock(path)))
+
+
+class _KernelLock(JournalFileOpenLock):
+    """A lock of the kernel for Optuna's journal: a dead holder frees it at once.
+
+    Optuna's own lock files outlive a killed process and stall the next one for half a minute; and
+    a line that was cut off makes its journal unreadable, so it is cut away before a new one.
+    """
+
+    def __init__(self, journal: str) -> None:
+        self._journal = Path(journal)
+        self._held: IO[bytes] | None = None
+
+    def acquire(self) -> bool:
+        """Wait for the lock, and mend the end of the journal."""
+        self._held = self._journal.with_suffix(".lock").open("ab")
+        fcntl.flock(self._held.fileno(), fcntl.LOCK_EX)
+        repair_tail(self._journal)
+        return True
+
+    def release(self) -> None:
+        """Let the next one in."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
