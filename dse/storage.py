@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 
 import optuna
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 
@@ -23,26 +23,31 @@ def open_study(folder: RunFolder, config: SweepConfig, storage: str | None) -> o
     storage : URL, which several runs may share; None = the journal in the run folder
     Raises StorageError if the URL leads nowhere.
     """
-    # the drivers of databases raise what they like; Optuna's guest is loaded only with it
-    from sqlalchemy.exc import SQLAlchemyError
-
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     goals = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+    return optuna.create_study(
+        study_name=f"{config.name}-{folder.settings()['id']}",
+        storage=_journal(folder) if storage is None else reach(storage),
+        directions=[goals[objective.goal] for objective in config.objectives],
+        load_if_exists=True,
+    )
+
+
+def reach(url: str) -> BaseStorage:
+    """The storage behind a URL.
+
+    Raises StorageError if it cannot be reached.
+    """
+    # what a database raises is its own; it is loaded only for one
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
-        return optuna.create_study(
-            study_name=f"{config.name}-{folder.settings()['id']}",
-            storage=_journal(folder) if storage is None else storage,
-            directions=[goals[objective.goal] for objective in config.objectives],
-            load_if_exists=True,
-        )
+        return optuna.storages.get_storage(url)
     except (SQLAlchemyError, ImportError, ValueError) as error:
-        if storage is None:
-            raise
         cause = str(error).splitlines()[0]
         raise StorageError(
-            f"--storage {without_password(storage)}: cannot be used: {cause}. It must be the "
-            "URL of a database, such as sqlite:///study.db or postgresql://..., with its driver "
-            "installed"
+            f"--storage {without_password(url)}: cannot be used: {cause}. It must be the URL of a "
+            "database, such as sqlite:///study.db or postgresql://..., with its driver installed"
         ) from error
 
 

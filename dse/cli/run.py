@@ -65,6 +65,7 @@ def run(
     device = device or before.get("device") or "auto"
     # from here on torch is loaded: a mistake in the sweep file has been told before
     from dse.cli.target import pick_device
+    from dse.storage import reach
     from dse.study import Sweep, begin, finish
     from dse.study import run as run_study
     from dse.trial import Recipe
@@ -74,7 +75,10 @@ def run(
     if dry_run:
         _show_plan(prepared, as_json)
         return
-    recipe.data()  # a missing data set is told before a folder is made
+    # missing data, or a database that is not there, are told before a folder is made
+    recipe.data()
+    if storage is not None:
+        reach(storage)
     from dse.config import dump_sweep
 
     folder.begin(
