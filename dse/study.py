@@ -241,8 +241,10 @@ def _next(sweep: Sweep, study: optuna.Study, worker: str) -> _Job | _Handed:
         study.sampler = optuna.samplers.TPESampler(seed=trial_seed(config.seed, number))
         trial = study.ask()
         trial.set_user_attr("number", number)
+        design = suggest(trial, sweep.space)
+        # said last: only what has a worker has all its knobs
         trial.set_user_attr("worker", worker)
-        return _Job(trial.number, number, suggest(trial, sweep.space))
+        return _Job(trial.number, number, design)
 
 
 def _is_spent(records: Sequence[TrialRecord], running: int, config: SweepConfig) -> bool:
@@ -280,8 +282,12 @@ def _reconcile(
 
 
 def _put_back(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Queue the knobs of a trial that died, under its number."""
-    knobs = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    """Queue a trial that died, under its number: with its knobs, or to be proposed again.
+
+    What a killed process had proposed in part is dropped: the rest would come out otherwise.
+    """
+    is_whole = "worker" in trial.user_attrs
+    knobs = trial.params if is_whole else trial.system_attrs.get("fixed_params", {})
     number = trial.user_attrs.get("number")
     if number is not None or knobs:
         study.enqueue_trial(knobs, user_attrs={} if number is None else {"number": number})

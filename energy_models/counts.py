@@ -336,6 +336,11 @@ class ModelCounts:
         return total
 
     @property
+    def has_neurons(self) -> bool:
+        """Whether modules of neurons were seen; without any, emitted spikes are unknown."""
+        return any(layer.operator == "neuron" for layer in self.layers)
+
+    @property
     def spikes(self) -> float:
         """Spikes that neurons emitted, per sample, over all neurons and steps."""
         return sum(layer.spikes_out or 0.0 for layer in self.layers if layer.operator == "neuron")
@@ -349,7 +354,7 @@ class ModelCounts:
             "layers": [layer.to_dict() for layer in self.layers],
             "total": {
                 **self.ops.to_dict(),
-                "spikes": self.spikes,
+                "spikes": self.spikes if self.has_neurons else None,
                 "neurons": sum(layer.neurons for layer in self.layers),
                 "weights": sum(layer.weights for layer in self.layers),
                 "updates": self.updates.to_dict(),

@@ -113,7 +113,9 @@ def draw_parallel(facts: ParallelFacts, *, title: str, notes: Sequence[str] = ()
         for height, name in _apart(names, 0.05):
             axes.text(last + 0.06, height, name, fontsize=7.5, va="center")
         axes.set(xlim=(-0.35, last + 0.35), ylim=(NOT_USED - 0.08, 1.06))
-        axes.set_xticks(range(len(facts.axes)), [_wrap(axis.label, 15) for axis in facts.axes])
+        axes.set_xticks(
+            range(len(facts.axes)), [_wrap(axis.label, 11) for axis in facts.axes], fontsize=7.5
+        )
         axes.tick_params(length=0)
         axes.yaxis.set_visible(False)
         axes.spines[:].set_visible(False)
@@ -259,7 +261,7 @@ def _log_ticks(axis: Any, ratio: float) -> None:
 
 
 def _name_points(axes: Axes, facts: FrontFacts) -> None:
-    # towards the better corner, where no dominated point can be; baselines away from it
+    # beside the point, on the better side, where no dominated point can be
     right, up = facts.x_axis.goal == "max", facts.y_axis.goal == "max"
     to_axes = axes.transData + axes.transAxes.inverted()
     taken: list[tuple[float, float]] = []
@@ -268,20 +270,21 @@ def _name_points(axes: Axes, facts: FrontFacts) -> None:
         is_free = all(abs(x - a) > _CLOSEST[0] or abs(y - b) > _CLOSEST[1] for a, b in taken)
         if point.is_on_front and is_free:
             taken.append((x, y))
-            _label(axes, point, f"#{point.name}", right=right, up=up)
+            _label(axes, point, f"#{point.name}", (7 if right else -7, 0))
     for point in facts.baselines:
         x, _ = to_axes.transform((point.x, point.y))
-        _label(axes, point, point.name, right=x < 0.7, up=not up)
+        _label(axes, point, point.name, (5 if x < 0.7 else -5, -4 if up else 4))
 
 
-def _label(axes: Axes, point: FrontPoint, text: str, *, right: bool, up: bool) -> None:
+def _label(axes: Axes, point: FrontPoint, text: str, offset: tuple[float, float]) -> None:
+    sideways, upwards = offset
     axes.annotate(
         text,
         (point.x, point.y),
-        (5 if right else -5, 4 if up else -4),
+        offset,
         textcoords="offset points",
-        ha="left" if right else "right",
-        va="bottom" if up else "top",
+        ha="left" if sideways > 0 else "right",
+        va="center" if upwards == 0 else "bottom" if upwards > 0 else "top",
         fontsize=7.5,
     )
 

@@ -98,7 +98,10 @@ def _plots(data: ReportData) -> Iterator[ShownFigure]:
         )
         y, x = data.objectives[:2]
         title = f"{y.label[:1].upper()}{y.label[1:]} against {x.label[:1].lower()}{x.label[1:]}"
-        caption = "Full colour: not dominated. Pale: dominated."
+        caption = (
+            "Full colour: not dominated. Pale: dominated. "
+            "Points too close to another are named in the table alone."
+        )
         if len(data.objectives) > 2:
             caption += " The line is the front of the two objectives drawn here."
         if facts.not_drawn:

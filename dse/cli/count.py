@@ -67,6 +67,11 @@ def count(
         device=device,
     )
     checked = None
+    if own is None and (input_shape or data or time_steps):
+        raise TargetError(
+            f"{target}: the counts of a point are stored; --input, --data and --time-steps are for "
+            "a model of yours"
+        )
     if check:
         if own is None:
             raise TargetError(f"{target}: --check needs a model of yours, not a point")
@@ -112,11 +117,13 @@ def _print_counts(counts: ModelCounts) -> None:
         rows.append((layer.name, kind, *(number(cell) if cell else "" for cell in cells), ""))
     ops = counts.ops
     cells = (ops.mac, ops.ac, ops.graded, ops.binary, ops.dense)
-    rows.append(("total", "", *(number(cell) for cell in cells), number(counts.spikes)))
+    spikes = number(counts.spikes) if counts.has_neurons else "unknown"
+    rows.append(("total", "", *(number(cell) for cell in cells), spikes))
     terminal.table(
         ("layer", "input x weight", "MAC", "AC", "graded", "binary", "dense", "spikes out"),
         rows,
-        title=f"per sample, mean of {counts.samples}; {counts.time_steps} time steps",
+        title=f"effective products (both operands non-zero), and dense ones, per sample; "
+        f"mean of {counts.samples}; T = {counts.time_steps}",
         left=("layer", "input x weight"),
     )
     terminal.result(f"coverage: {counts.coverage:.1%} of the tensor-multiplying calls")

@@ -85,6 +85,7 @@ def _print(found: dict[str, EnergyBreakdown]) -> None:
             terminal.result(f"{name}: incomplete; known part {format_energy(breakdown.partial_pj)}")
         else:
             terminal.result(f"{name}: total {format_energy(breakdown.total_pj)}")
-    assumptions = dict.fromkeys(text for b in found.values() for text in b.assumptions)
-    for text in assumptions:
-        terminal.result(f"assumption: {text}")
+    for text in dict.fromkeys(text for b in found.values() for text in b.assumptions):
+        whose = [name for name, breakdown in found.items() if text in breakdown.assumptions]
+        of = "" if len(whose) == len(found) else f" ({', '.join(whose)})"
+        terminal.result(f"assumption{of}: {text.removeprefix('assumption: ')}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -30,10 +32,24 @@ Results go to standard output, progress to standard error. Ends with 0: done; 1:
 app = typer.Typer(
     help=_HELP,
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _version(
+    version: Annotated[
+        bool, typer.Option("--version", help="show the version and exit", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        print(f"dse {metadata.version('dse')}")
+        raise typer.Exit
+
+
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("rerun")(rerun.rerun)

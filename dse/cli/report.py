@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,9 +31,15 @@ def report(
         str | None,
         typer.Option(help="price the stored counts on these profiles instead (names with commas)"),
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="write into this folder instead of the run's own")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
 ) -> None:
-    """(Re)build report.html, pareto.csv, trials.csv, layers.csv and figures/ of each run."""
+    """(Re)build report.html, pareto.csv, trials.csv, layers.csv and figures/ of each run.
+
+    The report of an earlier call in the same folder is replaced.
+    """
     from dse import inventory
     from reports.page import write_report
 
@@ -43,7 +50,9 @@ def report(
         records = folder.records()
         if hardware is not None:
             config, records = _priced_again(folder, config, records, hardware)
-        pages[run] = str(write_report(report_data(folder, config, records), folder.path))
+        where = folder.path if out is None else out / folder.path.name
+        with folder.lock():  # a run that ends now writes its report, too
+            pages[run] = str(write_report(report_data(folder, config, records), where))
         if not as_json:
             for line in front_lines(records, config):
                 terminal.result(line)
@@ -198,4 +207,6 @@ def _flat(environment: Mapping[str, object]) -> dict[str, str]:
 def _citations(config: SweepConfig) -> tuple[str, ...]:
     from energy_models import load_profile
 
-    return tuple(dict.fromkeys(load_profile(name).reference for name in config.hardware))
+    ours = "The dse authors, dse: design-space exploration of energy-efficient neural networks"
+    references = (load_profile(name).reference for name in config.hardware)
+    return tuple(dict.fromkeys([ours, *references]))

@@ -182,7 +182,8 @@ def _end(
     if not no_report:
         from reports.page import write_report
 
-        page = write_report(report_data(folder, config, records), folder.path)
+        with folder.lock():
+            page = write_report(report_data(folder, config, records), folder.path)
     if as_json:
         terminal.as_json(
             {

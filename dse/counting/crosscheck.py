@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from dse.counting.snapshot import counting_mode
+from dse.errors import TracingError
 from energy_models.counts import ModelCounts
 
 # fvcore's names for what our rules count; its batch-norm, pooling and the like stay outside
@@ -49,7 +50,10 @@ def check(model: nn.Module, batch: Tensor | tuple[Any, ...], counts: ModelCounts
             analysis = FlopCountAnalysis(model, inputs)
             analysis.unsupported_ops_warnings(False)
             analysis.uncalled_modules_warnings(False)
-            by_module = analysis.by_module_and_operator()
+            try:
+                by_module = analysis.by_module_and_operator()
+            except Exception as error:  # jit tracing raises whatever the model makes it raise
+                raise TracingError(f"fvcore cannot trace this model: {error}") from error
             unseen = analysis.unsupported_ops()
     whole = by_module[""]
     fvcore_total = sum(whole.get(name, 0) for name in _MULTIPLYING) / counts.samples

@@ -7,7 +7,7 @@ booked by magnitude and classified once, when everything has been seen.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from dse.counting.activity import Activity, common_step
@@ -115,13 +115,6 @@ class Row:
     is_before_neurons: bool = True
     folded: list[str] = field(default_factory=list)
 
-    @property
-    def saw_only_zeros(self) -> bool:
-        """Nothing flowed that would tell the kind of the input."""
-        operands = [self.left] if self.weight == "right" else [self.left, self.right]
-        operands = [self.right] if self.weight == "left" else operands
-        return all(operand.nonzero == 0 for operand in operands)
-
     def book(self, call: int, pairs: Mapping[Magnitudes, list[int]], nonzero: list[int]) -> None:
         """Add the pairs of one call, per slot."""
         slots = len(nonzero)
@@ -177,13 +170,10 @@ class Ledger:
         unknown_calls = sum(len(calls) for calls in self.uncounted.values())
         known = self.counted_calls + unknown_calls
         for row in self.rows.values():
-            if isinstance(row, Row) and row.saw_only_zeros:
-                self.assume(f"{row.name}: all inputs were zero: taken as spikes that did not come")
-            if isinstance(row, Row) and row.weight_is_binary and row.has_lone_weights:
-                self.assume(
-                    f"{row.name}: no output channel has two weights that are not zero: binary by "
-                    "definition, whatever the values"
-                )
+            if isinstance(row, Row):
+                for text in _doubts(row, time_steps):
+                    self.assume(f"{row.name}: {text}")
+        self._doubt_time_and_neurons(time_steps)
         layers = tuple(
             _layer(row, samples, time_steps)
             if isinstance(row, Row)
@@ -209,6 +199,39 @@ class Ledger:
             },
             assumptions=tuple(self.assumptions),
         )
+
+    def _doubt_time_and_neurons(self, time_steps: int) -> None:
+        """Say so if what was declared and what was seen do not fit together."""
+        rows = [row for row in self.rows.values() if isinstance(row, Row)]
+        calls = max((len(row.calls) for row in rows), default=0)
+        has_time = any(row.is_time_folded or len(row.calls) == time_steps for row in rows)
+        if time_steps == 1 and calls > 1:
+            self.assume(
+                f"layers were called up to {calls} times in one pass and no time steps were "
+                "declared: calls are not told apart as steps"
+            )
+        if time_steps > 1 and rows and not has_time:
+            self.assume(f"{time_steps} time steps were declared, and no layer has so many")
+        has_spikes = any(row.left.kind == "unit" and row.left.has_zero for row in rows)
+        if has_spikes and len(rows) == len(self.rows):
+            self.assume(
+                "spikes flow, but no module of neurons was recognised: neuron updates are not "
+                "counted"
+            )
+
+
+def _doubts(row: Row, time_steps: int) -> Iterator[str]:
+    """What a reader should know of a layer whose values tell little, or whose work is repeated."""
+    operand = row.right if row.weight == "left" else row.left
+    if operand.nonzero == 0:
+        yield "all inputs were zero: taken as spikes that did not come"
+    elif len(operand.values) == 1 and not operand.has_zero and not operand.is_signed:
+        yield "all inputs were the same value: taken as spikes that always come"
+    if row.weight is not None and row.weight_is_binary and row.has_lone_weights:
+        yield "no output channel has two weights that are not zero: binary by definition"
+    is_repeated = row.is_before_neurons and operand.step is None and len(row.calls) > 1
+    if is_repeated and len(row.calls) == time_steps:
+        yield f"computed on real values at each of {time_steps} steps, and charged as often"
 
 
 def _merged_slots(entry: Call | None, slots: int) -> Call:

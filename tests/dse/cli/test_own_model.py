@@ -83,6 +83,45 @@ def test_counts_beside_fvcore(folder):
     assert f"ours {total:,}, fvcore {total:,}: equal" in done.stdout
 
 
+SPIKING = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(64, 20), nn.Linear(20, 10)
+
+    def forward(self, x):
+        v, out = 0.0, 0.0
+        for _ in range(4):
+            v = 0.5 * v + self.first(x.flatten(1))
+            s = (v >= 0.3).float()
+            v = v - 0.3 * s
+            out = out + self.second(s)
+        return out
+
+def net():
+    return Net()
+"""
+
+
+def test_a_spiking_model_of_ones_own_is_told_what_is_not_known(folder):
+    (folder / "snn.py").write_text(SPIKING)
+    arguments = ("count", "snn.py:net", "--data", "digits", "--samples", "8", "--json")
+    undeclared = json.loads(dse(*arguments, folder=folder).stdout)
+    assert any("no time steps were declared" in text for text in undeclared["assumptions"])
+    declared = json.loads(dse(*arguments, "--time-steps", "4", folder=folder).stdout)
+    first, second = declared["layers"]
+    assert (first["input_kind"], second["input_kind"]) == ("real", "unit")
+    assert len(second["steps"]) == 4
+    assert declared["total"]["spikes"] is None
+    for text in ("no module of neurons was recognised", "first: computed on real values at each"):
+        assert any(text in line for line in declared["assumptions"])
+    wrong = json.loads(dse(*arguments, "--time-steps", "3", folder=folder).stdout)
+    assert any("no layer has so many" in text for text in wrong["assumptions"])
+
+
 def test_an_operator_that_nobody_counts_is_named(folder):
     done = dse("energy", "net.py:attention", "--input", "1,2,4,8", folder=folder)
     assert done.returncode == 1

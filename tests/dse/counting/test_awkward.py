@@ -218,6 +218,14 @@ def test_an_input_of_zeros_is_said_to_tell_nothing():
     assert any("all inputs were zero" in text for text in counts.assumptions)
 
 
+def test_a_constant_input_is_said_to_tell_nothing():
+    counts = count(nn.Linear(3, 2), torch.full((1, 3), 0.5))
+    assert any("all inputs were the same value" in text for text in counts.assumptions)
+    assert count(nn.Linear(3, 2), torch.tensor([[0.5, 0.0, 0.5]])).assumptions == (
+        "spikes flow, but no module of neurons was recognised: neuron updates are not counted",
+    )
+
+
 def test_a_layer_that_is_binary_only_by_definition_says_so():
     counts = count(nn.Conv2d(3, 3, 1, groups=3), torch.randn(2, 3, 4, 4))
     assert counts.layers[0].weight_kind == "binary"
