@@ -33,7 +33,7 @@ HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "----", "++++", "oooo")
 
 WIDTH_INCH = 7.0  # two columns of a journal page
 _INK, _PALE, _GRID = "#22262b", "#b9c0c8", "#e4e7eb"
-_CLOSEST = (0.045, 0.035)  # names of points closer than this, in parts of the axes, are left out
+_CLOSEST = (0.035, 0.035)  # a name needs so much room, in parts of the axes
 
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -261,19 +261,31 @@ def _log_ticks(axis: Any, ratio: float) -> None:
 
 
 def _name_points(axes: Axes, facts: FrontFacts) -> None:
-    # beside the point, on the better side, where no dominated point can be
+    # towards the better corner, where no dominated point can be; baselines away from it
     right, up = facts.x_axis.goal == "max", facts.y_axis.goal == "max"
     to_axes = axes.transData + axes.transAxes.inverted()
-    taken: list[tuple[float, float]] = []
-    for point in facts.points:
-        x, y = to_axes.transform((point.x, point.y))
-        is_free = all(abs(x - a) > _CLOSEST[0] or abs(y - b) > _CLOSEST[1] for a, b in taken)
-        if point.is_on_front and is_free:
-            taken.append((x, y))
-            _label(axes, point, f"#{point.name}", (7 if right else -7, 0))
+    front = [point for point in facts.points if point.is_on_front]
+    places = [tuple(to_axes.transform((point.x, point.y))) for point in front]
+    for index, (point, place) in enumerate(zip(front, places, strict=True)):
+        is_first_here = place not in places[:index]
+        if is_first_here and not any(_is_in_the_way(place, p, right=right, up=up) for p in places):
+            _label(axes, point, f"#{point.name}", (5 if right else -5, 4 if up else -4))
     for point in facts.baselines:
         x, _ = to_axes.transform((point.x, point.y))
         _label(axes, point, point.name, (5 if x < 0.7 else -5, -4 if up else 4))
+
+
+def _is_in_the_way(
+    place: tuple[float, float], other: tuple[float, float], *, right: bool, up: bool
+) -> bool:
+    """Whether a name beside one point would be read as that of another; parts of the axes."""
+    if other == place:
+        return False
+    sideways = (other[0] - place[0]) * (1 if right else -1)
+    upwards = (other[1] - place[1]) * (1 if up else -1)
+    is_above = -_CLOSEST[0] < sideways < 2 * _CLOSEST[0] and 0 < upwards < 2 * _CLOSEST[1]
+    is_under_the_name = 0 < sideways < 2 * _CLOSEST[0] and -_CLOSEST[1] / 2 < upwards <= 0
+    return is_above or is_under_the_name
 
 
 def _label(axes: Axes, point: FrontPoint, text: str, offset: tuple[float, float]) -> None:
@@ -284,7 +296,7 @@ def _label(axes: Axes, point: FrontPoint, text: str, offset: tuple[float, float]
         offset,
         textcoords="offset points",
         ha="left" if sideways > 0 else "right",
-        va="center" if upwards == 0 else "bottom" if upwards > 0 else "top",
+        va="bottom" if upwards > 0 else "top",
         fontsize=7.5,
     )
 
