@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 
-from dse.counting.activity import Activity, common_step
+from dse.counting.classify import Classifier, Magnitudes, Operand
 from dse.counting.rules import Side
 from energy_models.counts import (
     Geometry,
@@ -22,9 +22,6 @@ from energy_models.counts import (
     Uncounted,
 )
 
-Magnitudes = tuple[
-    float | None, float | None
-]  # of the left and right factor; None: real, or weight
 Slot = tuple[Counter[str], int]  # pairs by class, and non-zero inputs
 _SIZES_KEPT = 4
 
@@ -39,57 +36,6 @@ class Call:
 
     pairs: list[Counter[Magnitudes]]
     nonzero: list[int]
-
-
-@dataclass(slots=True)
-class Operand:
-    """All that was seen of one side of a product."""
-
-    is_real: bool = False
-    values: set[float] = field(default_factory=set)
-    is_signed: bool = False
-    has_zero: bool = False
-    nonzero: int = 0
-    units: int = 0
-    bits: int = 0
-    tolerance: float = 0.0
-
-    def see(self, activity: Activity, bits: int) -> None:
-        """Add what one tensor held."""
-        self.is_real |= activity.is_real
-        self.values.update(activity.values)
-        self.is_signed |= activity.is_signed
-        self.has_zero |= activity.has_zero
-        self.nonzero += activity.nonzero
-        self.units += activity.units
-        self.bits = max(self.bits, bits)
-        self.tolerance = max(self.tolerance, activity.tolerance)
-
-    @property
-    def step(self) -> float | None:
-        """The common step of a levelled operand (any, if it holds only zeros); None if real."""
-        if self.is_real:
-            return None
-        return common_step(self.values, self.tolerance) if self.values else 1.0
-
-    @property
-    def kind(self) -> str:
-        """`unit`, `small-integers` or `real`."""
-        step = self.step
-        if step is None:
-            return "real"
-        return "unit" if all(round(v / step) == 1 for v in self.values) else "small-integers"
-
-    @property
-    def flowing_bits(self) -> int:
-        """Bits that tell the values apart: of the dtype if real, else of levels and sign."""
-        step = self.step
-        if step is None:
-            return self.bits
-        largest = max((round(v / step) for v in self.values), default=1)
-        magnitudes = largest + (1 if self.has_zero or largest > 1 else 0)
-        states = magnitudes + (largest if self.is_signed else 0)
-        return max(1, (states - 1).bit_length())
 
 
 @dataclass(slots=True)
@@ -246,7 +192,7 @@ def _merged_slots(entry: Call | None, slots: int) -> Call:
 
 
 def _layer(row: Row, samples: int, time_steps: int) -> LayerCounts:
-    classify = _Classifier(row)
+    classify = Classifier(row.left, row.right, row.weight, row.weight_is_binary)
     by_call = [
         [
             (classify.totals(pairs), nonzero)
@@ -272,7 +218,7 @@ def _layer(row: Row, samples: int, time_steps: int) -> LayerCounts:
         ops=OpCounts(**{f.name: total[f.name] / samples for f in fields(OpCounts)}),
         geometry=row.geometry,
         has_bias=row.has_bias,
-        weight_bits=None if row.weight is None else classify.weight_bits,
+        weight_bits=_weight_bits(row, classify),
         activation_bits=operand.flowing_bits,
         input_kind=classify.input_kind,
         weight_kind=classify.weight_kind,
@@ -288,59 +234,12 @@ def _layer(row: Row, samples: int, time_steps: int) -> LayerCounts:
     )
 
 
-class _Classifier:
-    """The classes of one layer's products, decided from all that it saw."""
-
-    def __init__(self, row: Row) -> None:
-        self.has_weight = row.weight is not None
-        self.is_binary = self.has_weight and row.weight_is_binary
-        self.left_step = None if row.weight == "left" else row.left.step
-        self.right_step = None if row.weight == "right" else row.right.step
-        self.weight_bits = row.weight_bits
-        if self.is_binary:
-            self.weight_bits = 2 if row.nonzero_weights < row.weights else 1
-        kinds = {row.left.kind} if row.weight == "right" else {row.right.kind}
-        if not self.has_weight:
-            kinds = {row.left.kind, row.right.kind}
-        self.is_made_of_spikes = "real" not in kinds
-        self.input_kind = " x ".join(sorted(kinds))
-        self.weight_kind = "activation"
-        if self.has_weight:
-            self.weight_kind = "binary" if self.is_binary else "real"
-        if "small-integers" in kinds:
-            self.dense_class = "dense_graded"
-        elif "unit" in kinds:
-            self.dense_class = "dense_binary" if self.is_binary else "dense_ac"
-        else:
-            self.dense_class = "dense_ac" if self.is_binary else "dense_mac"
-
-    def totals(self, pairs: Mapping[Magnitudes, int]) -> Counter[str]:
-        """Pairs by class."""
-        classes: Counter[str] = Counter()
-        for (left, right), count in pairs.items():
-            levels = [
-                level
-                for level in (
-                    _multiple(left, self.left_step),
-                    _multiple(right, self.right_step),
-                )
-                if level is not None
-            ]
-            if not levels:
-                classes["ac" if self.is_binary else "mac"] += count
-                classes["ac_by_weight"] += count if self.is_binary else 0
-                continue
-            level = levels[0] * (levels[1] if len(levels) > 1 else 1)
-            if level > 1:
-                classes["graded"] += count
-                classes["graded_accumulates"] += count * level
-            else:
-                classes["binary" if self.is_binary else "ac"] += count
-        return classes
-
-
-def _multiple(value: float | None, step: float | None) -> int | None:
-    return None if value is None or step is None else round(value / step)
+def _weight_bits(row: Row, classify: Classifier) -> int | None:
+    if row.weight is None:
+        return None
+    if not classify.is_binary:
+        return row.weight_bits
+    return 2 if row.nonzero_weights < row.weights else 1
 
 
 def _step(slot: Slot, samples: int, has_spikes: bool) -> StepCounts:

@@ -21,8 +21,9 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_leaves
 
 from dse.counting.activity import Activity, scan, weight_is_binary
+from dse.counting.classify import Magnitudes
 from dse.counting.fanout import convolution_pairs, matrix_pairs
-from dse.counting.ledger import Ledger, Magnitudes, NeuronRow, Row
+from dse.counting.ledger import Ledger, NeuronRow, Row
 from dse.counting.operators import BATCH_NORM, CREATION, FREE, KEEPS_DIRECT, NOT_PRICED
 from dse.counting.provenance import UNKNOWN, Origin, Origins
 from dse.counting.rules import CONTRACTIONS, RULES, Convolution, Product, Rule, Side, elements
