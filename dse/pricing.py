@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +14,12 @@ from energy_models import EnergyBreakdown, ModelCounts, estimate, load_profile
 def price(counts: ModelCounts, profiles: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Total energy per sample on each profile: the `energy` of a record."""
     return {name: totals(estimate(counts, load_profile(name))) for name in profiles}
+
+
+def fingerprint(profile: str) -> str:
+    """The same for the same numbers: tells whether a profile has changed since a run was priced."""
+    document = json.dumps(load_profile(profile).to_dict(), sort_keys=True)
+    return hashlib.sha256(document.encode()).hexdigest()[:16]
 
 
 def totals(breakdown: EnergyBreakdown) -> dict[str, Any]:

@@ -70,13 +70,17 @@ class RunFolder:
         with kernel_lock(self.lock_file):
             yield
 
-    def begin(self, sweep_yaml: str, **settings: str | None) -> None:
+    def begin(
+        self, sweep_yaml: str, profiles: Mapping[str, str] | None = None, **settings: str | None
+    ) -> None:
         """Make the folder, or take up one that was begun with the same sweep.
 
         The caller has compared the sweep with the one that is here.
+        profiles : hardware profile -> fingerprint of its numbers
         settings : what the command line said, for the next command: data_dir, device, storage
 
-        Raises RunFolderError if the folder cannot be made, or is kept in another storage.
+        Raises RunFolderError if the folder cannot be made, is kept in another storage, or was
+        priced with other numbers.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -91,15 +95,30 @@ class RunFolder:
                 f"{self.path}: this run keeps its study in {known['storage'] or 'its folder'}, not "
                 f"in {settings['storage'] or 'its folder'}; give the same --storage as before"
             )
+        self.refuse_changed(profiles or {})
         settings["id"] = known.get("id") or uuid.uuid4().hex[:12]
-        write_atomically(self.settings_file, json.dumps(settings, indent=2) + "\n")
+        document = {**settings, "profiles": dict(profiles or {})}
+        write_atomically(self.settings_file, json.dumps(document, indent=2) + "\n")
         write_atomically(self.sweep_file, sweep_yaml)
         environment = self.path / "environment.json"
         if not environment.exists():
             write_atomically(environment, json.dumps(_environment(), indent=2) + "\n")
 
+    def refuse_changed(self, profiles: Mapping[str, str]) -> None:
+        """Raise RunFolderError for profiles whose numbers are not those the run was priced with."""
+        priced = self.settings().get("profiles", {})
+        changed = [name for name, print_ in profiles.items() if priced.get(name, print_) != print_]
+        if changed:
+            raise RunFolderError(
+                f"{self.path}: {', '.join(changed)} has changed since this run was priced; "
+                f"`dse report {self.path} --hardware {','.join(changed)}` prices its counts again"
+            )
+
     def settings(self) -> dict[str, Any]:
-        """`id`, `data_dir`, `device`, `storage` (without its password); empty for a new folder."""
+        """`id`, `data_dir`, `device`, `storage` (without its password), `profiles`.
+
+        Empty for a new folder.
+        """
         found: dict[str, Any] = (
             _read_json(self.settings_file) if self.settings_file.exists() else {}
         )

@@ -41,6 +41,7 @@ def report(
     The report of an earlier call in the same folder is replaced.
     """
     from dse import inventory
+    from dse.pricing import fingerprint
     from reports.page import write_report
 
     pages = {}
@@ -48,7 +49,9 @@ def report(
         folder = targets.open_run(run)
         config = inventory.load_sweep(folder.sweep_file)
         records = folder.records()
-        if hardware is not None:
+        if hardware is None:
+            folder.refuse_changed({name: fingerprint(name) for name in config.hardware})
+        else:
             config, records = _priced_again(folder, config, records, hardware)
         where = folder.path if out is None else out / folder.path.name
         with folder.lock():  # a run that ends now writes its report, too

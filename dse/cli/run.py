@@ -80,9 +80,11 @@ def run(
     if storage is not None:
         reach(storage)
     from dse.config import dump_sweep
+    from dse.pricing import fingerprint
 
     folder.begin(
         dump_sweep(config),
+        profiles={name: fingerprint(name) for name in config.hardware},
         data_dir=None if data_dir is None else str(data_dir.resolve()),
         device=device,
         storage=storage,

@@ -2,9 +2,12 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 from command import dse
+
+import energy_models
 
 pytestmark = pytest.mark.slow
 
@@ -149,6 +152,24 @@ def test_the_report_on_other_hardware(run):
     with (folder / "runs/smoke/trials.csv").open() as file:
         assert "energy_pj_cmos45-int32" in next(csv.reader(file))
     assert dse("report", "runs/smoke", folder=folder).returncode == 0
+
+
+def test_a_profile_that_changed_since_is_told_and_prices_again(run):
+    folder, _ = run
+    shipped = Path(energy_models.__file__).parent / "hardware" / "cmos45-fp32.yaml"
+    own = folder / "mine.yaml"
+    own.write_text(shipped.read_text().replace("name: cmos45-fp32", "name: mine"))
+    options = ("--set", "hardware=[mine.yaml]", "--out", "runs/own", "--trials", "1")
+    done = dse("run", "smoke", *options, folder=folder)
+    assert done.returncode == 0, done.stderr
+    own.write_text(own.read_text().replace("value_pj: 4.6", "value_pj: 460.0"))
+    told = dse("report", "runs/own", folder=folder)
+    assert told.returncode == 1
+    assert told.stderr == (
+        "runs/own: mine.yaml has changed since this run was priced; "
+        "`dse report runs/own --hardware mine.yaml` prices its counts again\n"
+    )
+    assert dse("report", "runs/own", "--hardware", "mine.yaml", folder=folder).returncode == 0
 
 
 def test_counts_of_a_point(run):
