@@ -67,11 +67,6 @@ def count(
         device=device,
     )
     checked = None
-    if own is None and (input_shape or data or time_steps):
-        raise TargetError(
-            f"{target}: the counts of a point are stored; --input, --data and --time-steps are for "
-            "a model of yours"
-        )
     if check:
         if own is None:
             raise TargetError(f"{target}: --check needs a model of yours, not a point")

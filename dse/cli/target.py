@@ -79,6 +79,11 @@ def counts_of(
 ) -> tuple[ModelCounts, OwnModel | None]:
     """The counts of a POINT (stored; torch is not needed), or of a model that is run now."""
     if _POINT.fullmatch(target):
+        if input_shape or data or time_steps:
+            raise TargetError(
+                f"{target}: the counts of a point are stored; --input, --data and --time-steps are "
+                "for a model of yours"
+            )
         folder, record = open_point(target)
         return ModelCounts.from_dict(folder.counts(record)), None
     own = own_model(target, input_shape, data, data_dir, samples, device)

@@ -194,7 +194,12 @@ def addmv(
 
 
 def elements(left: Tensor, right: Tensor, *, output: Tensor) -> Matrix:
-    """What a contraction over a single element becomes: an outer product, made with `mul`."""
+    """What a contraction makes with `mul`: an outer product over a single element.
+
+    Factors of one shape are not spread over one another: they are summed to one number.
+    """
+    if left.shape == right.shape:
+        return dot(left, right, output=output)
     columns = [factor.expand(output.shape).reshape(-1, 1, 1) for factor in (left, right)]
     return Matrix((left, right), columns[0], columns[1], None)
 

@@ -185,6 +185,14 @@ def test_counts_of_a_point(run):
     assert first["ac"] == 0
 
 
+@pytest.mark.parametrize("verb", ["count", "energy"])
+def test_a_point_is_not_run_on_other_data(run, verb):
+    folder, _ = run
+    done = dse(verb, "runs/smoke#2", "--data", "mnist", folder=folder)
+    assert done.returncode == 2
+    assert "the counts of a point are stored" in done.stderr
+
+
 def test_a_point_that_is_not_there(run):
     folder, _ = run
     done = dse("count", "runs/smoke#17", folder=folder)

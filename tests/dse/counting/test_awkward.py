@@ -97,6 +97,17 @@ def test_contractions_over_a_single_element(function, inner):
     assert counts.ops.effective == counts.ops.dense
 
 
+def test_a_contraction_to_one_number_has_one_output_channel():
+    # torch makes it by multiplying and summing: its real weights are no binary ones for that
+    weight = torch.tensor([[0.3], [-0.7], [0.0], [0.2]])
+    counts = count(
+        Call(lambda self, x: torch.tensordot(x, self.weight, dims=1), weight=weight),
+        torch.tensor([[0.11, 9.0, 0.57, 9.0, 0.3, 9.0, 0.0, 9.0]])[:, ::2],
+    )
+    assert classes(counts) == {"mac": 2, "dense_mac": 4}
+    assert counts.layers[0].weight_kind == "real"
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_the_kind_does_not_depend_on_the_batches(dtype):
     x = torch.tensor([[0.7], [2.1]]).to(dtype)
