@@ -24,12 +24,12 @@ class TrainingSettings:
     grad_clip : largest 2-norm of the gradient of all parameters together
     """
 
-    epochs: int = 15
-    batch_size: int = 32
-    learning_rate: float = 0.01
-    weight_decay: float = 1e-3
-    label_smoothing: float = 0.0
-    grad_clip: float = 5.0
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    label_smoothing: float
+    grad_clip: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dse.config import Training
 from dse.design import Design
 from dse.errors import DataError, DivergedFailure
 from dse.seeding import seed_everything
 from dse.training.evaluation import accuracy
 from dse.training.loop import EpochResult, TrainingSettings, train
 from dse.variants import family
+from dse.variants.family import LEARNING_RATE
 
-SETTINGS = TrainingSettings(epochs=2, batch_size=16)
+SHIPPED = TrainingSettings(
+    **Training(epochs=15).model_dump(), learning_rate=float(LEARNING_RATE.default)
+)
+SETTINGS = replace(SHIPPED, epochs=2, batch_size=16)
 
 
 def blobs(samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -169,5 +174,5 @@ def test_defaults_read_handwritten_digits(variant: str, goal: float, architectur
     print("seed 0")
     seed_everything(0)
     model = family.load(variant).build(Design.of(variant, architecture, {}), (1, 8, 8), 10)
-    *_, last = train(model, images, labels, others, other_labels, TrainingSettings(), 0)
+    *_, last = train(model, images, labels, others, other_labels, SHIPPED, 0)
     assert last.validation_accuracy >= goal
