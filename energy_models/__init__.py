@@ -1,16 +1,16 @@
 """Counts in, energy out: hardware profiles and energy models, without torch."""
 
-from energy_models.counts import (
-    Geometry,
-    LayerCounts,
-    ModelCounts,
-    NeuronUpdates,
-    OpCounts,
-    StepCounts,
-    Uncounted,
-)
+from energy_models.counts import ModelCounts, Spread, Uncounted
 from energy_models.errors import CountsError, EnergyModelError, ProfileError
 from energy_models.estimate import EnergyBreakdown, LayerEnergy, estimate
+from energy_models.layers import (
+    Geometry,
+    LayerCounts,
+    NeuronUpdates,
+    OpCounts,
+    OperandCounts,
+    StepCounts,
+)
 from energy_models.profile import HardwareProfile, list_profiles, load_profile
 
 __all__ = [
@@ -24,7 +24,9 @@ __all__ = [
     "ModelCounts",
     "NeuronUpdates",
     "OpCounts",
+    "OperandCounts",
     "ProfileError",
+    "Spread",
     "StepCounts",
     "Uncounted",
     "estimate",

@@ -12,15 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 
 from dse.counting.classify import Classifier, Magnitudes, Operand
 from dse.counting.rules import Side
-from energy_models.counts import (
-    Geometry,
-    LayerCounts,
-    ModelCounts,
-    NeuronUpdates,
-    OpCounts,
-    StepCounts,
-    Uncounted,
-)
+from energy_models.counts import ModelCounts, Uncounted
+from energy_models.layers import Geometry, LayerCounts, NeuronUpdates, OpCounts, StepCounts
 
 Slot = tuple[Counter[str], int]  # pairs by class, and non-zero inputs
 _SIZES_KEPT = 4

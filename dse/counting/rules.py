@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dse.counting.fanout import reach
-from energy_models.counts import Geometry
+from energy_models.layers import Geometry
 
 aten = torch.ops.aten
 Side = Literal["left", "right"]

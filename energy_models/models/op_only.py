@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
-from energy_models.counts import LayerCounts, NeuronUpdates
+from energy_models.layers import LayerCounts, NeuronUpdates
 from energy_models.profile import CLASSES, HardwareProfile
 
 
