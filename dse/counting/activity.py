@@ -1,78 +1,121 @@
 """Activity: which values a tensor really held, as far as the classes of products depend on it.
 
 A tensor is *levelled* if one c > 0 makes every value k * c with an integer abs(k) <= 8; then its
-positions are told apart by abs(k). Otherwise it is *real*, and only zero or not matters.
+elements are told apart by abs(k). Otherwise it is *real*, and only zero or not matters. Elements
+are marked by magnitude, and the marks summed with a *fan*: how many products an element makes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from dse.counting import kernel
 from dse.errors import NotFiniteError
 
 LARGEST_LEVEL = 8
 _SAMPLE = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """The values of one tensor, by magnitude.
+class Facts(NamedTuple):
+    """What is known of the values of one tensor.
 
-    masks : (abs(value), boolean tensor of the positions that hold it); the value is None for the
-        one mask of a real tensor: its non-zero positions. Empty if the tensor is all zero.
-    nonzero : number of non-zero elements       units : of these, how many have abs(x) = 1
-    is_signed : some value is negative          has_zero : some value is zero
+    levels : the magnitudes of a levelled tensor; None for those of a real one, whatever they are
+    elements, nonzero : number of them      units : how many have abs(x) = 1
+    is_signed : some value is negative      smallest, largest : of the magnitudes above zero
     tolerance : relative, within which a value counts as a multiple of another
+    bits : of the dtype
     """
 
-    masks: tuple[tuple[float | None, Tensor], ...]
+    levels: tuple[float | None, ...]
+    elements: int
     nonzero: int
     units: int
     is_signed: bool
-    has_zero: bool
-    tolerance: float = 0.0
+    smallest: float
+    largest: float
+    tolerance: float
+    bits: int
 
     @property
     def is_real(self) -> bool:
         """No c > 0 makes every value a small multiple of it."""
-        return any(value is None for value, _ in self.masks)
+        return None in self.levels
 
     @property
-    def values(self) -> tuple[float, ...]:
-        """The magnitudes of a levelled tensor, in increasing order."""
-        return tuple(value for value, _ in self.masks if value is not None)
+    def has_zero(self) -> bool:
+        """Some value is zero."""
+        return self.nonzero < self.elements
 
 
-def scan(x: Tensor) -> Activity:
-    """Look at every element of a tensor of any shape and any real dtype.
+class Marks(NamedTuple):
+    """Elements of a tensor (N, C, P) by level, summed.
 
-    Raises NotFiniteError if an element is NaN or infinite: such a tensor has no operation counts.
+    facts : of the values, or a tensor on the device from which `facts_of` makes them
+    totals : (levels, fans, N), sums of the fan      marks : (levels, N), number of elements;
+        arrays of what lay on the CPU, else tensors on the device
+    counts : (levels, N, P), number of elements over the channels, if they were asked for
+    """
+
+    facts: Facts | Tensor
+    totals: Any
+    marks: Any
+    counts: Tensor | None
+    origin: tuple[int, int, float]  # elements, bits, tolerance: what the device does not know
+
+    def facts_of(self, numbers: Sequence[float] | None = None) -> tuple[Facts, list[int]]:
+        """The facts, and which of the levels that were summed are real ones.
+
+        numbers : what `facts` holds, once it has been brought from the device
+        """
+        if isinstance(self.facts, Facts):
+            return self.facts, list(range(len(self.facts.levels)))
+        return _read_facts(self.facts.tolist() if numbers is None else numbers, *self.origin)
+
+
+def look(
+    x: Tensor,
+    fans: Tensor | None = None,
+    *,
+    wants_counts: bool = False,
+    by_element: bool = False,
+) -> Marks:
+    """Look at every element of a tensor (N, C, P) of any real dtype.
+
+    fans : int32 (fans, 1 or C, P): what an element counts, by channel and place
+    by_element : let an element of a real tensor that is an integer up to 8 have a level of its own
+    Nothing is brought from another device. Raises NotFiniteError if an element on the CPU is NaN
+    or infinite (for another device `facts_of` does).
     """
     x = x.detach()
-    if not x.is_floating_point():
+    if not x.is_floating_point() and x.dtype is not torch.bool:
         x = x.double()  # the smallest integer of a type has no magnitude in that type
-    if x.numel() == 0:
-        return Activity((), 0, 0, is_signed=False, has_zero=False)
-    lowest, highest = (float(bound) for bound in x.aminmax())
-    if not math.isfinite(lowest) or not math.isfinite(highest):
-        raise NotFiniteError(
-            f"a tensor of shape {tuple(x.shape)} holds NaN or infinite values, which have no "
-            "operation count; check the weights and the input"
-        )
-    mask = x != 0
-    nonzero = int(mask.sum())
-    largest = max(-lowest, highest)
-    magnitude = x.abs() if lowest < 0 else x
-    units = int((magnitude == 1).sum()) if largest >= 1 else 0
-    levels = _levels(magnitude, mask, largest) if nonzero else []
-    masks = ((None, mask),) if levels is None else tuple(levels)
-    has_zero = nonzero < x.numel()
-    return Activity(masks, nonzero, units, lowest < 0, has_zero, rounding(x.dtype))
+    if x.dtype is torch.bool and not kernel.takes(x):
+        x = x.float()
+    if kernel.takes(x):
+        return _by_kernel(x, fans, wants_counts, by_element)
+    return _by_torch(x, fans, wants_counts, by_element)
+
+
+def planes(x: Tensor, facts: Facts) -> list[Tensor]:
+    """Where each level of a tensor is: one boolean tensor a level, in their order."""
+    magnitude = x.detach().abs().double()
+    found: list[Tensor] = []
+    for value in facts.levels:
+        if value is not None:
+            low, high = _window(value, facts.tolerance)
+            found.append((magnitude >= low) & (magnitude <= high))
+        else:
+            rest = magnitude != 0
+            for other in found:
+                rest = rest & ~other
+            found.append(rest)
+    return found
 
 
 def rounding(dtype: torch.dtype) -> float:
@@ -107,56 +150,219 @@ def common_step(values: Iterable[float], tolerance: float) -> float | None:
     return None
 
 
-def weight_is_binary(by_channel: Tensor) -> bool:
-    """Whether the values are {-a, (0,) +a}, with one a per output channel.
-
-    A channel with one weight, or with zeros alone, always is.
-    by_channel : (output channels, weights of one)
-    Raises NotFiniteError if a weight is NaN or infinite.
-    """
-    if by_channel.numel() == 0:
-        return False
-    magnitude = by_channel.detach().abs()
-    largest = magnitude.amax(dim=1, keepdim=True)
-    if not bool(largest.isfinite().all()):
-        raise NotFiniteError("a weight is NaN or infinite, which has no operation count")
-    # a scale that was multiplied in may be off by its last bit; in 16 bits it is not, or is real
-    is_wide = by_channel.element_size() > 2
-    slack = rounding(by_channel.dtype) / 4 * largest if is_wide else torch.zeros_like(largest)
-    return bool((((magnitude - largest).abs() <= slack) | (magnitude == 0)).all())
+def refuse_not_finite(largest: float, shape: Sequence[int] | int) -> None:
+    """Such a tensor has no operation counts."""
+    if not math.isfinite(largest):
+        size = f"of shape {tuple(shape)}" if isinstance(shape, Sequence) else f"of {shape} elements"
+        raise NotFiniteError(
+            f"a tensor {size} holds NaN or infinite values, which have no operation count; check "
+            "the weights and the input"
+        )
 
 
-def _levels(magnitude: Tensor, mask: Tensor, largest: float) -> list[tuple[float, Tensor]] | None:
-    """The magnitudes of a levelled tensor, each with its positions; None for a real one.
+def _by_kernel(x: Tensor, fans: Tensor | None, wants_counts: bool, by_element: bool) -> Marks:
+    if fans is not None and fans.shape[0] > 1:
+        parts = [_by_kernel(x, fan.unsqueeze(0), wants_counts, by_element) for fan in fans]
+        totals = np.concatenate([part.totals for part in parts], axis=1)
+        return parts[0]._replace(totals=totals)
+    fan = None if fans is None or not len(fans) else fans[0]
+    whole = kernel.scan(x, fan, wants_counts=wants_counts)
+    refuse_not_finite(whole.largest, x.shape)
+    found: list[tuple[float | None, kernel.Scanned]] | None
+    found = [(None, whole)] if whole.smallest else []
+    nonzero = whole.marked
+    if found and whole.smallest == whole.largest:
+        found = [(whole.largest, whole)]  # spikes, by far the most common
+    elif found and whole.largest <= (LARGEST_LEVEL + 0.5) * whole.smallest:
+        found = _levels_by_kernel(x, fan, wants_counts, whole, nonzero) or found
+    if by_element and found and found[0][0] is None:
+        found = _elements_by_kernel(x, fan, wants_counts, whole)
+    facts = Facts(
+        levels=tuple(value for value, _ in found),
+        elements=x.numel(),
+        nonzero=nonzero,
+        units=whole.ones,
+        is_signed=whole.is_negative,
+        smallest=whole.smallest,
+        largest=whole.largest,
+        tolerance=rounding(x.dtype),
+        bits=x.element_size() * 8,
+    )
+    totals = None
+    if fans is not None:
+        totals = _stacked([one.totals for _, one in found], x.shape[0])[:, None][:, : len(fans)]
+    counts = None
+    if wants_counts:
+        rows = [one.counts for _, one in found if one.counts is not None]
+        counts = torch.stack(rows) if rows else x.new_zeros((0, x.shape[0], x.shape[2])).int()
+    marks = _stacked([one.marks for _, one in found], x.shape[0])
+    return Marks(facts, totals, marks, counts, (facts.elements, facts.bits, facts.tolerance))
 
-    mask : where the magnitude is not zero      largest : of the magnitudes, above 0
-    """
-    tolerance = rounding(magnitude.dtype)
-    some = _distinct(magnitude, at_most=_SAMPLE)
-    if some and common_step(some, tolerance) is None:
+
+def _stacked(found: list[np.ndarray], size: int) -> np.ndarray:
+    if len(found) == 1:
+        return found[0][None]
+    return np.stack(found) if found else np.zeros((0, size), dtype=np.int64)
+
+
+def _levels_by_kernel(
+    x: Tensor, fan: Tensor | None, wants_counts: bool, whole: kernel.Scanned, nonzero: int
+) -> list[tuple[float | None, kernel.Scanned]] | None:
+    """The levels of a tensor, if it has any: one pass a level, complete if all marks are found."""
+    tolerance = rounding(x.dtype)
+    some = x.flatten()[:: max(1, x.numel() // _SAMPLE)].abs().unique()
+    distinct = some[some != 0].double().tolist()
+    if distinct and common_step(distinct, tolerance) is None:
         return None  # a few thousand elements settle the matter without a full pass
-    if torch.equal(magnitude == largest, mask):
-        return [(largest, mask)]  # spikes, by far the most common
-    if magnitude.element_size() <= 2:
-        some = _distinct(magnitude, at_most=magnitude.numel())
-        if len(some) > LARGEST_LEVEL:
-            return None
-    smallest = float(magnitude.masked_fill(~mask, math.inf).min())
     for divisor in range(1, LARGEST_LEVEL + 1):
-        step = smallest / divisor
-        if step == 0 or largest / step > LARGEST_LEVEL + 0.5:
+        step = whole.smallest / divisor
+        if step == 0 or whole.largest / step > LARGEST_LEVEL + 0.5:
             return None
-        multiples = magnitude.double() / step
-        nearest = multiples.round()
-        if bool(((multiples - nearest).abs() <= tolerance * nearest).all()):
-            levels = range(1, LARGEST_LEVEL + 1)
-            masks = ((step * k, nearest == k) for k in levels)
-            return [(value, mask) for value, mask in masks if bool(mask.any())]
+        found: list[tuple[float | None, kernel.Scanned]] = []
+        marked = 0
+        for k in range(divisor, round(whole.largest / step) + 1):
+            low, high = _window(step * k, tolerance)
+            one = kernel.scan(x, fan, wants_counts=wants_counts, low=low, high=high)
+            if one.smallest:
+                found.append((step * k, one))
+                marked += one.marked
+        if marked == nonzero and not (x.element_size() <= 2 and _is_blurred(x, found)):
+            return found
     return None
 
 
-def _distinct(magnitude: Tensor, at_most: int) -> list[float]:
-    """The distinct non-zero magnitudes among so many elements, evenly spaced."""
-    flat = magnitude.flatten()
-    some = flat[:: max(1, flat.numel() // at_most)].unique()
-    return some[some != 0].double().tolist()
+def _is_blurred(x: Tensor, found: list[tuple[float | None, kernel.Scanned]]) -> bool:
+    """In 16 bits k * c is rounded once: a level that holds two magnitudes is none."""
+    return any(
+        kernel.scan(x, low=one.smallest, high=one.smallest).marked != one.marked for _, one in found
+    )
+
+
+def _elements_by_kernel(
+    x: Tensor, fan: Tensor | None, wants_counts: bool, whole: kernel.Scanned
+) -> list[tuple[float | None, kernel.Scanned]]:
+    """A real tensor element by element: small integers by their level, and the rest."""
+    found: list[tuple[float | None, kernel.Scanned]] = []
+    rest = whole
+    for k in range(1, LARGEST_LEVEL + 1):
+        one = kernel.scan(x, fan, wants_counts=wants_counts, low=k, high=k)
+        if not one.smallest:
+            continue
+        found.append((float(k), one))
+        both = rest.counts is not None and one.counts is not None
+        rest = rest._replace(
+            totals=rest.totals - one.totals,
+            marks=rest.marks - one.marks,
+            marked=rest.marked - one.marked,
+            counts=rest.counts - one.counts if both else None,  # type: ignore[operator]
+        )
+    return [*found, (None, rest)]
+
+
+def _window(value: float, tolerance: float) -> tuple[float, float]:
+    """The magnitudes that count as one level."""
+    return value * (1 - tolerance), value * (1 + tolerance)
+
+
+def _by_torch(x: Tensor, fans: Tensor | None, wants_counts: bool, by_element: bool) -> Marks:
+    """The same in PyTorch, on any device, without a look at a value from here."""
+    magnitude = x.abs()
+    is_marked = magnitude != 0
+    tolerance = rounding(x.dtype)
+    infinity = math.inf
+    if x.numel():
+        largest = magnitude.amax().double()
+        smallest = magnitude.masked_fill(~is_marked, infinity).amin().double()
+    else:
+        largest, smallest = x.new_zeros((), dtype=torch.float64), x.new_full((), infinity).double()
+    multiple, step, is_levelled = _multiples(magnitude, smallest, largest, tolerance)
+    if by_element:
+        wide = magnitude.double()
+        is_small = (wide == wide.round()) & (wide <= LARGEST_LEVEL)
+        multiple = torch.where(is_levelled, multiple, wide.where(is_small, 0.0))
+        step = torch.where(is_levelled, step, 1.0)
+    else:
+        multiple = multiple.where(is_levelled, 0.0)
+    is_rest = is_marked & (multiple == 0)
+    planes = [is_rest, *(multiple == k for k in range(1, LARGEST_LEVEL + 1))]
+    facts = torch.stack(
+        [
+            largest,
+            torch.where(is_marked.any(), smallest, 0.0),
+            (x < 0).any().double(),
+            (magnitude == 1).sum().double(),
+            step,
+            *(plane.sum().double() for plane in planes),
+        ]
+    )
+    marks = torch.stack([plane.sum(dim=(1, 2)) for plane in planes])
+    totals = counts = None
+    if fans is not None:
+        # exact in float64: integers below 2**53
+        wide_fans = fans.double().expand(-1, x.shape[1], -1)
+        totals = torch.stack(
+            [torch.einsum("ncp,fcp->fn", plane.double(), wide_fans) for plane in planes]
+        ).long()
+    if wants_counts:
+        counts = torch.stack([plane.sum(dim=1) for plane in planes])
+    bits = x.element_size() * 8
+    return Marks(facts, totals, marks, counts, (x.numel(), bits, tolerance))
+
+
+def _multiples(
+    magnitude: Tensor, smallest: Tensor, largest: Tensor, tolerance: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """k of every element, the step c, and whether there is such a step: tensors, all three."""
+    wide = magnitude.double()
+    multiple, step = torch.zeros_like(wide), torch.zeros_like(smallest)
+    is_levelled = torch.zeros_like(smallest, dtype=torch.bool)
+    for divisor in range(1, LARGEST_LEVEL + 1):
+        trial = smallest / divisor
+        multiples = wide / trial
+        nearest = multiples.round()
+        fits = ((multiples - nearest).abs() <= tolerance * nearest).all()
+        fits &= largest <= (LARGEST_LEVEL + 0.5) * trial
+        fits &= (trial > 0) & ~is_levelled
+        if magnitude.element_size() <= 2:
+            fits &= ~_is_blurred_by_torch(wide, nearest)
+        multiple = torch.where(fits, nearest, multiple)
+        step = torch.where(fits, trial, step)
+        is_levelled = is_levelled | fits
+    return multiple, step, is_levelled
+
+
+def _is_blurred_by_torch(wide: Tensor, nearest: Tensor) -> Tensor:
+    """See `_is_blurred`."""
+    blurred = torch.zeros((), dtype=torch.bool, device=wide.device)
+    if not wide.numel():
+        return blurred
+    for k in range(1, LARGEST_LEVEL + 1):
+        here = nearest == k
+        highest = wide.masked_fill(~here, 0.0).amax()
+        lowest = wide.masked_fill(~here, math.inf).amin()
+        blurred = blurred | (here.any() & (highest != lowest))
+    return blurred
+
+
+def _read_facts(
+    numbers: Sequence[float], elements: int, bits: int, tolerance: float
+) -> tuple[Facts, list[int]]:
+    largest, smallest, signed, units, step, *by_plane = numbers
+    refuse_not_finite(largest, elements)
+    planes = [index for index, count in enumerate(by_plane) if count]
+    if planes and planes[0] == 0:
+        planes = [*planes[1:], 0]
+    return (
+        Facts(
+            levels=tuple(step * index if index else None for index in planes),
+            elements=elements,
+            nonzero=int(sum(by_plane)),
+            units=int(units),
+            is_signed=bool(signed),
+            smallest=smallest,
+            largest=largest,
+            tolerance=tolerance,
+            bits=bits,
+        ),
+        planes,
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from dse.counting.activity import Activity, common_step
+from dse.counting.activity import LARGEST_LEVEL, Facts, common_step
 from dse.counting.rules import Side
 
 # of the left and right factor; None: real, or a weight
@@ -18,24 +19,36 @@ class Operand:
     """All that was seen of one side of a product."""
 
     is_real: bool = False
+    by_element: bool = False
     values: set[float] = field(default_factory=set)
     is_signed: bool = False
-    has_zero: bool = False
+    elements: int = 0
     nonzero: int = 0
     units: int = 0
     bits: int = 0
     tolerance: float = 0.0
+    smallest: float = math.inf
+    largest: float = 0.0
 
-    def see(self, activity: Activity, bits: int) -> None:
+    def see(self, facts: Facts) -> None:
         """Add what one tensor held."""
-        self.is_real |= activity.is_real
-        self.values.update(activity.values)
-        self.is_signed |= activity.is_signed
-        self.has_zero |= activity.has_zero
-        self.nonzero += activity.nonzero
-        self.units += activity.units
-        self.bits = max(self.bits, bits)
-        self.tolerance = max(self.tolerance, activity.tolerance)
+        self.is_real |= facts.is_real
+        self.by_element |= facts.is_real and len(facts.levels) > 1
+        self.values.update(value for value in facts.levels if value is not None)
+        self.is_signed |= facts.is_signed
+        self.elements += facts.elements
+        self.nonzero += facts.nonzero
+        self.units += facts.units
+        self.bits = max(self.bits, facts.bits)
+        self.tolerance = max(self.tolerance, facts.tolerance)
+        if facts.nonzero:
+            self.smallest = min(self.smallest, facts.smallest)
+            self.largest = max(self.largest, facts.largest)
+
+    @property
+    def has_zero(self) -> bool:
+        """Some value was zero."""
+        return self.nonzero < self.elements
 
     @property
     def step(self) -> float | None:
@@ -52,6 +65,16 @@ class Operand:
             return "real"
         return "unit" if all(round(v / step) == 1 for v in self.values) else "small-integers"
 
+    def multiple(self, value: float | None) -> int | None:
+        """k of a magnitude that was seen, or None for a real one."""
+        if value is None:
+            return None
+        step = self.step
+        if step is not None:
+            return round(value / step)
+        is_integer = value == round(value) and 1 <= value <= LARGEST_LEVEL
+        return round(value) if self.by_element and is_integer else None
+
     @property
     def flowing_bits(self) -> int:
         """Bits that tell the values apart: of the dtype if real, else of levels and sign."""
@@ -64,22 +87,15 @@ class Operand:
         return max(1, (states - 1).bit_length())
 
 
-def inputs(left: Operand, right: Operand, weight: Side | None) -> tuple[Operand, ...]:
-    """The operands that are data."""
-    if weight is None:
-        return left, right
-    return (left,) if weight == "right" else (right,)
-
-
 class Classifier:
     """The classes of one layer's products, decided from all that it saw."""
 
     def __init__(self, left: Operand, right: Operand, weight: Side | None, is_binary: bool) -> None:
         self.has_weight = weight is not None
         self.is_binary = self.has_weight and is_binary
-        self.left_step = None if weight == "left" else left.step
-        self.right_step = None if weight == "right" else right.step
-        kinds = {operand.kind for operand in inputs(left, right, weight)}
+        self._left = None if weight == "left" else left
+        self._right = None if weight == "right" else right
+        kinds = {operand.kind for operand in (self._left, self._right) if operand is not None}
         self.is_made_of_spikes = "real" not in kinds
         self.input_kind = " x ".join(sorted(kinds))
         self.weight_kind = "activation"
@@ -91,31 +107,34 @@ class Classifier:
             self.dense_class = "dense_binary" if self.is_binary else "dense_ac"
         else:
             self.dense_class = "dense_ac" if self.is_binary else "dense_mac"
+        self._known: dict[Magnitudes, tuple[tuple[str, int], ...]] = {}
+
+    def shares(self, key: Magnitudes) -> tuple[tuple[str, int], ...]:
+        """The classes to which a pair of magnitudes belongs, and how often it counts there."""
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = tuple(self._shares(key))
+        return found
+
+    def _shares(self, key: Magnitudes) -> Iterator[tuple[str, int]]:
+        sides = zip((self._left, self._right), key, strict=True)
+        multiples = [side.multiple(value) for side, value in sides if side is not None]
+        levels = [multiple for multiple in multiples if multiple is not None]
+        level = math.prod(levels)
+        if not levels:
+            yield ("ac" if self.is_binary else "mac"), 1
+            if self.is_binary:
+                yield "ac_by_weight", 1
+        elif level > 1:
+            yield "graded", 1
+            yield "graded_accumulates", level
+        else:
+            yield ("binary" if self.is_binary else "ac"), 1
 
     def totals(self, pairs: Mapping[Magnitudes, int]) -> Counter[str]:
         """Pairs by class."""
         classes: Counter[str] = Counter()
-        for (left, right), count in pairs.items():
-            levels = [
-                level
-                for level in (
-                    _multiple(left, self.left_step),
-                    _multiple(right, self.right_step),
-                )
-                if level is not None
-            ]
-            if not levels:
-                classes["ac" if self.is_binary else "mac"] += count
-                classes["ac_by_weight"] += count if self.is_binary else 0
-                continue
-            level = levels[0] * (levels[1] if len(levels) > 1 else 1)
-            if level > 1:
-                classes["graded"] += count
-                classes["graded_accumulates"] += count * level
-            else:
-                classes["binary" if self.is_binary else "ac"] += count
+        for key, count in pairs.items():
+            for name, times in self.shares(key):
+                classes[name] += count * times
         return classes
-
-
-def _multiple(value: float | None, step: float | None) -> int | None:
-    return None if value is None or step is None else round(value / step)

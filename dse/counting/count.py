@@ -2,18 +2,123 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Literal
 
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from dse.counting.ledger import Ledger
+from dse.counting.passes import ForwardPass
 from dse.counting.snapshot import counting_mode
 from dse.counting.tracer import Tracer
 from dse.errors import TracingError
 from energy_models.counts import ModelCounts
 
 Batch = Tensor | tuple[Any, ...]
+Reading = Literal["tensor", "element"]
+
+
+class Counter:
+    """Counts forward passes of one model; what it has learnt of weights and shapes is kept.
+
+        with Counter(model) as counter:
+            for batch in batches:
+                output = counter(batch)
+        counts = counter.counts()
+
+    Inside, the model is in evaluation mode without gradients; afterwards it is as it was.
+
+    time_steps : T of a spiking network; default: the model's attribute `time_steps`, else what
+        repeated calls, or neurons that step along the leading dimension, tell
+    batch_dim : dimension of the samples, 0 unless the data are (T, B, ...)
+    neuron_updates : also count what neurons do, recognised by the flow of data
+    reading : `tensor`: every value of a real tensor is real; `element`: one that is an integer up
+        to 8 counts as so many spikes
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        time_steps: int | None = None,
+        batch_dim: int = 0,
+        neuron_updates: bool = True,
+        reading: Reading = "tensor",
+    ) -> None:
+        if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+            raise TracingError(
+                "the model is on the meta device, so no values flow through it; give it real "
+                "weights"
+            )
+        if reading not in ("tensor", "element"):
+            raise TracingError(f'reading is "{reading}"; it must be "tensor" or "element"')
+        self._model = model
+        self._batch_dim = batch_dim
+        self._reading = reading
+        self._ledger = Ledger(looks_for_neurons=neuron_updates)
+        self._tracer = Tracer(
+            model, self._ledger, finds_neurons=neuron_updates, by_element=reading == "element"
+        )
+        self._time_steps, self._source = _declared_time_steps(model, time_steps)
+        self._stack = ExitStack()
+
+    @property
+    def samples(self) -> int:
+        """Samples that were counted so far."""
+        return sum(self._ledger.batches)
+
+    def __enter__(self) -> Counter:
+        self._stack.enter_context(counting_mode(self._model))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Run the model on the positional arguments of one batch; returns its output."""
+        size = batch_size(inputs, self._batch_dim)
+        try:
+            with self._tracer.forward_pass(size) as seen:
+                output = self._model(*inputs)
+        except TracingError:
+            raise
+        except Exception as error:
+            if error is self._tracer.fault:
+                raise
+            where = self._tracer.where or "the model"
+            raise TracingError(
+                f"{where} raised {type(error).__name__} for an input of shape "
+                f"{tuple(inputs[0].shape)}: {error}"
+            ) from error
+        self._book(seen, size)
+        return output
+
+    def counts(self) -> ModelCounts:
+        """What was counted, per sample.
+
+        Raises TracingError if there was no sample.
+        """
+        if self.samples == 0:
+            raise TracingError(
+                "there is not one sample to count on; give a batch that is not empty"
+            )
+        return self._ledger.document(self._time_steps or 1, self._source, self._reading)
+
+    def _book(self, seen: ForwardPass, size: int) -> None:
+        found = self._tracer.found_neurons()
+        if self._time_steps is None:
+            self._time_steps, self._source = _seen_time_steps(seen, found)
+        seen.book(self._ledger, self._time_steps, found)
+        self._ledger.batches.append(size)
 
 
 def count(
@@ -23,60 +128,49 @@ def count(
     time_steps: int | None = None,
     batch_dim: int = 0,
     max_samples: int | None = None,
+    neuron_updates: bool = True,
+    reading: Reading = "tensor",
+    progress: bool | None = None,
 ) -> ModelCounts:
     """Count the operations of a model on data, in evaluation mode and without gradients.
 
     batch_or_loader : one tensor; a tuple (the positional arguments of the model); or an iterable of
         batches, each a tensor, or a sequence whose first entry is the input (labels are not looked
         at). A data loader is the usual case.
-    time_steps : T of a spiking network; default: the model's attribute `time_steps`, else 1. A
-        leading dimension that is a multiple of T x samples has time folded in, step slowest.
-    batch_dim : dimension of the samples, 0 unless the data are (T, B, ...)
+    time_steps, batch_dim, neuron_updates, reading : see `Counter`. A leading dimension that is a
+        multiple of T x samples has time folded in, step slowest.
     max_samples : stop after so many samples; a last batch is cut to fit
+    progress : a bar on standard error; default: if that is a terminal and there are many batches
 
     The model is left as it was: flags, buffers, neuron state, random numbers.
     Raises NotFiniteError if a value is NaN, TracingError if the model raises or there is no data.
     """
-    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
-        raise TracingError(
-            "the model is on the meta device, so no values flow through it; give it real weights"
-        )
-    steps, source = _time_steps(model, time_steps)
-    ledger = Ledger()
-    if steps > 1:
-        ledger.assume(f"{steps} time steps, {source}")
-    tracer = Tracer(model, ledger, steps)
-    samples = 0
-    with counting_mode(model):
+    counter = Counter(
+        model,
+        time_steps=time_steps,
+        batch_dim=batch_dim,
+        neuron_updates=neuron_updates,
+        reading=reading,
+    )
+    with counter, _bar(batch_or_loader, max_samples, progress) as bar:
         for inputs in _batches(batch_or_loader):
-            if max_samples is not None and samples >= max_samples:
+            if max_samples is not None and counter.samples >= max_samples:
                 break
-            size = _batch_size(inputs, batch_dim)
-            if max_samples is not None and samples + size > max_samples:
-                size = max_samples - samples
+            size = batch_size(inputs, batch_dim)
+            if max_samples is not None and counter.samples + size > max_samples:
+                size = max_samples - counter.samples
                 inputs = tuple(_first_samples(x, batch_dim, inputs[0], size) for x in inputs)
-            if size == 0:
-                continue
-            try:
-                with tracer.forward_pass(size):
-                    model(*inputs)
-            except TracingError:
-                raise
-            except Exception as error:
-                if error is tracer.fault:
-                    raise
-                where = tracer.where or "the model"
-                raise TracingError(
-                    f"{where} raised {type(error).__name__} for an input of shape "
-                    f"{tuple(inputs[0].shape)}: {error}"
-                ) from error
-            samples += size
-    if samples == 0:
-        raise TracingError("there is not one sample to count on; give a batch that is not empty")
-    return ledger.document(samples, steps)
+            if size:
+                counter(*inputs)
+                bar.update(size)
+    return counter.counts()
 
 
-def _batch_size(inputs: tuple[Any, ...], batch_dim: int) -> int:
+def batch_size(inputs: tuple[Any, ...], batch_dim: int) -> int:
+    """Samples of a batch.
+
+    Raises TracingError if its first entry is no tensor of samples.
+    """
     first = inputs[0] if inputs else None
     if not isinstance(first, Tensor) or first.dim() <= batch_dim:
         found = f"shape {tuple(first.shape)}" if isinstance(first, Tensor) else type(first).__name__
@@ -84,6 +178,16 @@ def _batch_size(inputs: tuple[Any, ...], batch_dim: int) -> int:
             f"the first input is {found}; it must be a tensor with samples in dimension {batch_dim}"
         )
     return first.shape[batch_dim]
+
+
+def _bar(data: Any, max_samples: int | None, progress: bool | None) -> Any:
+    is_loader = not isinstance(data, Tensor | tuple)
+    wanted = progress if progress is not None else is_loader and sys.stderr.isatty()
+    dataset = getattr(data, "dataset", None)
+    total = len(dataset) if hasattr(dataset, "__len__") else None
+    if max_samples is not None:
+        total = max_samples if total is None else min(total, max_samples)
+    return tqdm(total=total, unit="sample", desc="counting", disable=not wanted, leave=False)
 
 
 def _first_samples(x: Any, batch_dim: int, first: Tensor, size: int) -> Any:
@@ -94,13 +198,22 @@ def _first_samples(x: Any, batch_dim: int, first: Tensor, size: int) -> Any:
     return x.narrow(batch_dim, 0, size) if is_by_sample else x
 
 
-def _time_steps(model: nn.Module, declared: int | None) -> tuple[int, str]:
+def _declared_time_steps(model: nn.Module, declared: int | None) -> tuple[int | None, str]:
     if declared is not None:
         if declared < 1:
             raise TracingError(f"time_steps is {declared}; it must be at least 1")
         return declared, "declared by the caller"
-    found = getattr(model, "time_steps", 1)
-    return (found, "declared by the model") if isinstance(found, int) and found > 0 else (1, "")
+    found = getattr(model, "time_steps", None)
+    return (found, "declared by the model") if type(found) is int and found > 0 else (None, "")
+
+
+def _seen_time_steps(seen: ForwardPass, found: Any) -> tuple[int, str]:
+    """T as the first pass shows it: neurons that carry a state over so many steps."""
+    steps = max((len(group.spikes) for group in found), default=1)
+    if steps == 1:
+        return 1, "no neurons with a state were seen" if found else ""
+    has_repeated_calls = steps in seen.calls().values()
+    return steps, "repeated calls" if has_repeated_calls else "the leading dimension"
 
 
 def _batches(batch_or_loader: Batch | Iterable[Any]) -> Iterator[tuple[Any, ...]]:

@@ -1,17 +1,20 @@
 """Fan-out: how many weights each position really reaches, without running a second layer.
 
 The fan-out of a convolution is a product over its spatial dimensions, so the effective products are
-one streaming reduction of the input, contracted with a small matrix per dimension. All sums are
-integers; contractions run in float64, exact below 2**53.
+one streaming reduction of the input. All sums are integers; contractions run in float64, exact
+below 2**53.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from energy_models.layers import Geometry
+
+_FEW_PLACES = 128
 
 
 @functools.lru_cache(maxsize=1024)
@@ -40,36 +43,22 @@ def reach(
     return is_inside.double()
 
 
-def convolution_pairs(
-    mask: Tensor, reaches: Sequence[Tensor], weight_taps: Tensor, slots: int
-) -> list[int]:
-    """Pairs of a marked input and a non-zero weight inside the borders, per slot.
+def fan(geometry: Geometry, is_transposed: bool, weight_taps: Tensor) -> Tensor:
+    """Products that an input element makes, by channel and position: int32 (1 or C, places).
 
-    mask : boolean (slots * n, C, *space)      reaches : one (kernel, in_size) a dimension
-    weight_taps : (C, *kernel), how many output channels have a non-zero weight there
+    weight_taps : (C, *kernel), how many output channels have a non-zero weight there; one row of
+        the result stands for all channels if they are alike
     """
-    folded = mask.unflatten(0, (slots, -1))
-    if bool((weight_taps == weight_taps.flatten()[0]).all()):
-        positions = folded.sum(dim=(1, 2)).double().unsqueeze(1)
-        taps = weight_taps.flatten()[0].expand(1, *weight_taps.shape[1:])
-    else:
-        positions = folded.sum(dim=1).double()
-        taps = weight_taps
-    for matrix in reaches:
-        # the first spatial dimension goes, its taps come last: after the loop (slots, C, *kernel)
-        positions = torch.tensordot(positions, matrix.to(positions.device), dims=([2], [1]))
-    pairs = (positions * taps.to(positions)).flatten(1).sum(dim=1)
-    return [round(total) for total in pairs.tolist()]
-
-
-def matrix_pairs(left: Tensor, right: Tensor, slots: int) -> list[int]:
-    """Pairs in which both factors of a matrix product are marked, per slot.
-
-    left : boolean (b, n, k)       right : boolean (b, k, m)
-    The slots divide b, or n where b is 1.
-    """
-    rows = left.unflatten(1, (slots, -1)) if left.shape[0] == 1 else left.unsqueeze(1)
-    per_inner = rows.sum(dim=2).double()  # (1, slots, k) or (b, 1, k)
-    reached = right.sum(dim=2).double().unsqueeze(1)  # (b, 1, k)
-    pairs = (per_inner * reached).sum(dim=2).flatten().unflatten(0, (slots, -1)).sum(dim=1)
-    return [round(total) for total in pairs.tolist()]
+    taps = weight_taps.double()
+    channels = taps.shape[0]
+    if bool((taps == taps[:1]).all()):
+        taps = taps[:1]
+    g = geometry
+    sizes = (g.in_size, g.out_size, g.kernel, g.stride, g.padding, g.dilation)
+    for dimension in zip(*sizes, strict=True):
+        # the first dimension of taps goes, its positions come last: after the loop (C, *places)
+        matrix = reach(*dimension, is_transposed).to(taps)
+        taps = torch.tensordot(taps, matrix, dims=([1], [0]))
+    found = taps.flatten(1).int()
+    # the kernel runs over long rows: few places are spread over the channels
+    return found if found.shape[1] >= _FEW_PLACES else found.expand(channels, -1).contiguous()

@@ -1,95 +1,37 @@
-"""The ledger: books every product, neuron event and unknown operator, and adds them up at the end.
-
-The class of a product depends on the values of the whole layer over all its calls, so pairs are
-booked by magnitude and classified once, when everything has been seen.
-"""
+"""The ledger: everything that a network did, added up at the end into the count document."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 
-from dse.counting.classify import Classifier, Magnitudes, Operand
-from dse.counting.rules import Side
-from energy_models.counts import ModelCounts, Uncounted
-from energy_models.layers import Geometry, LayerCounts, NeuronUpdates, OpCounts, StepCounts
+import numpy as np
 
-Slot = tuple[Counter[str], int]  # pairs by class, and non-zero inputs
+from dse.counting.classify import Classifier, Operand
+from dse.counting.doubts import (
+    assumptions_of,
+    network_assumptions,
+    network_warnings,
+    warnings_of,
+)
+from dse.counting.operators import ELEMENT_WORK
+from dse.counting.rows import NeuronRow, Row, Slot
+from dse.counting.spread import spreads
+from dse.errors import TracingError
+from energy_models.counts import ModelCounts, Spread, Uncounted
+from energy_models.layers import LayerCounts, NeuronUpdates, OpCounts, OperandCounts, StepCounts
+
 _SIZES_KEPT = 4
 
 
 @dataclass(slots=True)
-class Call:
-    """What one call of one layer did, summed over batches.
-
-    slots : per time step found in the leading dimension (one slot where there is none): pairs by
-        magnitude, and non-zero inputs
-    """
-
-    pairs: list[Counter[Magnitudes]]
-    nonzero: list[int]
-
-
-@dataclass(slots=True)
-class Row:
-    """One layer that multiplies, while it is being observed."""
-
-    name: str
-    operator: str
-    geometry: Geometry
-    weight: Side | None
-    left: Operand = field(default_factory=Operand)
-    right: Operand = field(default_factory=Operand)
-    weight_is_binary: bool = True
-    has_lone_weights: bool = False
-    weight_bits: int = 0
-    weights: int = 0
-    nonzero_weights: int = 0
-    has_bias: bool = False
-    dense: int = 0
-    outputs: int = 0
-    calls: dict[int, Call] = field(default_factory=dict)
-    is_time_folded: bool = True
-    is_before_neurons: bool = True
-    folded: list[str] = field(default_factory=list)
-
-    def book(self, call: int, pairs: Mapping[Magnitudes, list[int]], nonzero: list[int]) -> None:
-        """Add the pairs of one call, per slot."""
-        slots = len(nonzero)
-        entry = self.calls.get(call)
-        if entry is None or len(entry.nonzero) != slots:
-            entry = _merged_slots(entry, slots)
-            self.calls[call] = entry
-        for key, per_slot in pairs.items():
-            for slot, count in enumerate(per_slot):
-                entry.pairs[slot][key] += count
-        for slot, count in enumerate(nonzero):
-            entry.nonzero[slot] += count
-
-
-@dataclass(slots=True)
-class NeuronRow:
-    """One module of neurons, while it is being observed."""
-
-    name: str
-    neurons: int = 0
-    events: Counter[str] = field(default_factory=Counter)
-    is_spiking: bool = True
-    spikes: list[int] = field(default_factory=list)
-    fed_by: list[str] = field(default_factory=list)
-
-    def book(self, spikes: list[int], sources: list[str]) -> None:
-        """Add the spikes of one call, per slot, and the rows that it read."""
-        if len(self.spikes) != len(spikes):
-            self.spikes = [sum(self.spikes)] + [0] * (len(spikes) - 1)
-        self.spikes = [a + b for a, b in zip(self.spikes, spikes, strict=True)]
-        self.fed_by.extend(source for source in sources if source not in self.fed_by)
-
-
-@dataclass(slots=True)
 class Ledger:
-    """Everything that was seen, in order of first appearance."""
+    """Everything that was seen, in order of first appearance.
+
+    batches : samples of each batch
+    looks_for_neurons : neuron updates were asked for
+    """
 
     rows: dict[str, Row | NeuronRow] = field(default_factory=dict)
     uncounted: dict[str, list[tuple[str, tuple[tuple[int, ...], ...]]]] = field(
@@ -99,22 +41,53 @@ class Ledger:
     element_calls: Counter[str] = field(default_factory=Counter)
     counted_calls: int = 0
     assumptions: dict[str, None] = field(default_factory=dict)
+    batches: list[int] = field(default_factory=list)
+    looks_for_neurons: bool = True
 
     def assume(self, text: str) -> None:
         """Note something that the reader of the numbers has to know, once."""
         self.assumptions[text] = None
 
-    def document(self, samples: int, time_steps: int) -> ModelCounts:
+    def neuron_row(self, name: str) -> NeuronRow:
+        """The row of neurons of this name; a new one when it is met first.
+
+        Raises TracingError if a layer that multiplies has that name.
+        """
+        row = self.rows.setdefault(name, NeuronRow(name))
+        if not isinstance(row, NeuronRow):
+            raise TracingError(f"{name}: neurons that also multiply tensors cannot be told apart")
+        return row
+
+    def add_element_work(self, name: str, calls: int, elements: int) -> None:
+        """So many calls of an operator that multiplies no tensors, and its output elements."""
+        self.element_calls[name] += calls
+        self.elements[name] += elements
+
+    def attribute(self, calls: Mapping[str, int], elements: Mapping[str, int]) -> None:
+        """Element-wise work that neuron events stand for is not listed a second time."""
+        self.element_calls.subtract(calls)
+        self.elements.subtract(elements)
+
+    def document(self, time_steps: int, time_steps_from: str, reading: str) -> ModelCounts:
         """Classify and divide: the count document."""
+        samples = sum(self.batches)
         unknown_calls = sum(len(calls) for calls in self.uncounted.values())
         known = self.counted_calls + unknown_calls
-        for row in self.rows.values():
-            if isinstance(row, Row):
-                for text in _doubts(row, time_steps):
-                    self.assume(f"{row.name}: {text}")
-        self._doubt_time_and_neurons(time_steps)
+        rows = [row for row in self.rows.values() if isinstance(row, Row)]
+        neurons = [row for row in self.rows.values() if isinstance(row, NeuronRow)]
+        before_spikes = _before_spikes(rows)
+        warnings = list(network_warnings(rows, time_steps))
+        for row in rows:
+            is_before = row.name in before_spikes
+            for text in assumptions_of(row, time_steps, is_before_spikes=is_before):
+                self.assume(f"{row.name}: {text}")
+            warnings += [
+                f"{row.name}: {text}" for text in warnings_of(row, is_after_spikes=not is_before)
+            ]
+        for text in network_assumptions(rows, neurons, looked_for_neurons=self.looks_for_neurons):
+            self.assume(text)
         layers = tuple(
-            _layer(row, samples, time_steps)
+            _layer(row, samples, time_steps, is_before_spikes=row.name in before_spikes)
             if isinstance(row, Row)
             else _neurons(row, samples, time_steps)
             for row in self.rows.values()
@@ -122,69 +95,65 @@ class Ledger:
         return ModelCounts(
             samples=samples,
             time_steps=time_steps,
+            time_steps_from=time_steps_from,
+            reading=reading,
             layers=_with_spikes_out(layers),
             coverage=self.counted_calls / known if known else 1.0,
-            uncounted={
-                name: Uncounted(
-                    calls=len(calls),
-                    sizes=tuple(dict.fromkeys(sizes for _, sizes in calls))[:_SIZES_KEPT],
-                    modules=tuple(dict.fromkeys(module for module, _ in calls)),
-                )
-                for name, calls in self.uncounted.items()
-            },
-            not_priced={
-                name: {"calls": self.element_calls[name], "elements": elements / samples}
-                for name, elements in self.elements.items()
-            },
+            uncounted={name: _uncounted(calls) for name, calls in self.uncounted.items()},
+            not_priced=self._not_priced(samples),
+            spread=self._spread(rows),
+            warnings=tuple(dict.fromkeys(warnings)),
             assumptions=tuple(self.assumptions),
         )
 
-    def _doubt_time_and_neurons(self, time_steps: int) -> None:
-        """Say so if what was declared and what was seen do not fit together."""
-        rows = [row for row in self.rows.values() if isinstance(row, Row)]
-        calls = max((len(row.calls) for row in rows), default=0)
-        has_time = any(row.is_time_folded or len(row.calls) == time_steps for row in rows)
-        if time_steps == 1 and calls > 1:
-            self.assume(
-                f"layers were called up to {calls} times in one pass and no time steps were "
-                "declared: calls are not told apart as steps"
-            )
-        if time_steps > 1 and rows and not has_time:
-            self.assume(f"{time_steps} time steps were declared, and no layer has so many")
-        has_spikes = any(row.left.kind == "unit" and row.left.has_zero for row in rows)
-        if has_spikes and len(rows) == len(self.rows):
-            self.assume(
-                "spikes flow, but no module of neurons was recognised: neuron updates are not "
-                "counted"
-            )
+    def _not_priced(self, samples: int) -> dict[str, dict[str, float | str]]:
+        return {
+            name: {
+                "class": ELEMENT_WORK.get(name, "element-wise"),
+                "calls": calls,
+                "elements": self.elements[name] / samples,
+            }
+            for name, calls in self.element_calls.items()
+            if calls > 0
+        }
+
+    def _spread(self, rows: Iterable[Row]) -> dict[str, Spread]:
+        """Totals of the network, sample by sample, if every layer tells its samples apart."""
+        totals = {name: np.zeros(sum(self.batches)) for name in ("mac", "ac", "graded", "binary")}
+        stops = np.cumsum(self.batches)
+        for row in rows:
+            classify = Classifier(row.left, row.right, row.weight, row.weight_is_binary)
+            if not row.has_samples:
+                return {}
+            for batch, pairs in enumerate(row.by_sample):
+                here = slice(stops[batch] - self.batches[batch], stops[batch])
+                for key, values in pairs.items():
+                    for name, times in classify.shares(key):
+                        if name in totals:
+                            totals[name][here] += values * times
+        totals["effective"] = np.sum(list(totals.values()), axis=0)
+        return spreads(totals)
 
 
-def _doubts(row: Row, time_steps: int) -> Iterator[str]:
-    """What a reader should know of a layer whose values tell little, or whose work is repeated."""
-    operand = row.right if row.weight == "left" else row.left
-    if operand.nonzero == 0:
-        yield "all inputs were zero: taken as spikes that did not come"
-    elif len(operand.values) == 1 and not operand.has_zero and not operand.is_signed:
-        yield "all inputs were the same value: taken as spikes that always come"
-    if row.weight is not None and row.weight_is_binary and row.has_lone_weights:
-        yield "no output channel has two weights that are not zero: binary by definition"
-    is_repeated = row.is_before_neurons and operand.step is None and len(row.calls) > 1
-    if is_repeated and len(row.calls) == time_steps:
-        yield f"computed on real values at each of {time_steps} steps, and charged as often"
+def _before_spikes(rows: Iterable[Row]) -> set[str]:
+    """The layers that ran before the first one that reads spikes."""
+    names: set[str] = set()
+    for row in rows:
+        if any(operand.kind != "real" and operand.has_zero for operand in row.operands):
+            break
+        names.add(row.name)
+    return names
 
 
-def _merged_slots(entry: Call | None, slots: int) -> Call:
-    # a call that sees time in its leading dimension in one batch and not in another keeps the total
-    if entry is None:
-        return Call([Counter() for _ in range(slots)], [0] * slots)
-    total: Counter[Magnitudes] = Counter()
-    for pairs in entry.pairs:
-        total.update(pairs)
-    rest = slots - 1
-    return Call([total, *(Counter() for _ in range(rest))], [sum(entry.nonzero), *([0] * rest)])
+def _uncounted(calls: list[tuple[str, tuple[tuple[int, ...], ...]]]) -> Uncounted:
+    return Uncounted(
+        calls=len(calls),
+        sizes=tuple(dict.fromkeys(sizes for _, sizes in calls))[:_SIZES_KEPT],
+        modules=tuple(dict.fromkeys(module for module, _ in calls)),
+    )
 
 
-def _layer(row: Row, samples: int, time_steps: int) -> LayerCounts:
+def _layer(row: Row, samples: int, time_steps: int, *, is_before_spikes: bool) -> LayerCounts:
     classify = Classifier(row.left, row.right, row.weight, row.weight_is_binary)
     by_call = [
         [
@@ -201,8 +170,8 @@ def _layer(row: Row, samples: int, time_steps: int) -> LayerCounts:
         steps = by_call[0]
     elif time_steps > 1 and len(by_call) == time_steps:
         steps = whole_calls
-    is_reused = row.is_before_neurons and not row.is_time_folded and len(by_call) == 1
-    operand = row.right if row.weight == "left" else row.left
+    is_reused = is_before_spikes and not row.is_time_folded and len(by_call) == 1
+    operand = row.operand
     has_units = classify.input_kind == "real" and operand.nonzero
     has_spikes = classify.is_made_of_spikes
     return LayerCounts(
@@ -212,7 +181,7 @@ def _layer(row: Row, samples: int, time_steps: int) -> LayerCounts:
         geometry=row.geometry,
         has_bias=row.has_bias,
         weight_bits=_weight_bits(row, classify),
-        activation_bits=operand.flowing_bits,
+        activation_bits=row.declared_bits[1] or operand.flowing_bits,
         input_kind=classify.input_kind,
         weight_kind=classify.weight_kind,
         unit_share=operand.units / operand.nonzero if has_units else None,
@@ -220,6 +189,7 @@ def _layer(row: Row, samples: int, time_steps: int) -> LayerCounts:
         nonzero_weights=row.nonzero_weights,
         outputs=row.outputs / samples,
         reused_steps=time_steps if is_reused else 1,
+        operands=tuple(_operand(one, row.declared_bits[1], samples) for one in row.operands),
         spikes_in=nonzero / samples if has_spikes else None,
         steps=tuple(_step(slot, samples, has_spikes) for slot in steps),
         calls=tuple(_step(slot, samples, has_spikes) for slot in whole_calls),
@@ -227,9 +197,24 @@ def _layer(row: Row, samples: int, time_steps: int) -> LayerCounts:
     )
 
 
+def _operand(operand: Operand, declared_bits: int | None, samples: int) -> OperandCounts:
+    return OperandCounts(
+        kind=operand.kind,
+        elements=operand.elements / samples,
+        nonzero=operand.nonzero / samples,
+        levels=() if operand.is_real else tuple(sorted(operand.values)),
+        is_signed=operand.is_signed,
+        bits=declared_bits or operand.flowing_bits,
+        smallest=operand.smallest if operand.nonzero else 0.0,
+        largest=operand.largest,
+    )
+
+
 def _weight_bits(row: Row, classify: Classifier) -> int | None:
     if row.weight is None:
         return None
+    if row.declared_bits[0]:
+        return row.declared_bits[0]
     if not classify.is_binary:
         return row.weight_bits
     return 2 if row.nonzero_weights < row.weights else 1

@@ -28,29 +28,42 @@ FREE = frozenset(
     """.split()
 )
 
-# arithmetic on single elements, pooling, normalisation, reductions: counted by element, not priced
-NOT_PRICED = frozenset(
-    """
-    _adaptive_avg_pool2d _adaptive_avg_pool3d _batch_norm_no_update _batch_norm_with_update
-    _fused_rms_norm _log_softmax _native_batch_norm_legit _native_batch_norm_legit_no_training
-    _prelu_kernel _safe_softmax _softmax abs acos adaptive_avg_pool1d adaptive_max_pool2d
-    adaptive_max_pool3d add add_ addcdiv addcdiv_ addcmul addcmul_ all amax amin aminmax any
-    asin atan atan2 avg_pool1d avg_pool2d avg_pool3d batch_norm binary_cross_entropy_with_logits
+# seen and listed by class, and not counted as products: class -> operators
+_BY_CLASS = {
+    "pooling": """
+    _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d adaptive_max_pool2d
+    adaptive_max_pool3d avg_pool1d avg_pool2d avg_pool3d lp_pool2d max_pool1d max_pool2d
+    max_pool2d_with_indices max_pool3d max_pool3d_with_indices mkldnn_max_pool2d
+    upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_trilinear3d
+    """,
+    "normalisation": """
+    _batch_norm_no_update _batch_norm_with_update _fused_rms_norm _native_batch_norm_legit
+    _native_batch_norm_legit_no_training batch_norm cudnn_batch_norm native_batch_norm
+    native_group_norm native_layer_norm rms_norm
+    """,
+    "softmax": """
+    _log_softmax _safe_softmax _softmax logsumexp
+    """,
+    "reduction": """
+    all amax amin aminmax any binary_cross_entropy_with_logits cumprod cumsum linalg_vector_norm
+    max mean min mse_loss nll_loss_forward norm prod std std_mean sum var var_mean
+    """,
+    "element-wise": """
+    _prelu_kernel abs acos add add_ addcdiv addcdiv_ addcmul addcmul_ asin atan atan2
     bitwise_and bitwise_not bitwise_or bitwise_xor ceil celu clamp clamp_ clamp_max clamp_max_
-    clamp_min clamp_min_ col2im cos cudnn_batch_norm cumprod cumsum dequantize div div_ elu elu_
-    eq erf exp exp_ expm1 floor floor_divide fmod frac ge gelu glu gt hardsigmoid hardsigmoid_
-    hardswish hardswish_ hardtanh hardtanh_ heaviside index_add index_add_ isfinite isinf isnan
-    le leaky_relu leaky_relu_ lerp lerp_ linalg_vector_norm log log10 log1p log2
-    log_sigmoid_forward logical_and logical_not logical_or logical_xor logsumexp lp_pool2d lt
-    max max_pool1d max_pool2d max_pool2d_with_indices max_pool3d max_pool3d_with_indices maximum
-    mean min minimum mish mkldnn_max_pool2d mse_loss mul mul_ native_batch_norm native_dropout
-    native_group_norm native_layer_norm ne neg neg_ nll_loss_forward norm pow pow_ prelu prod
-    quantize_per_tensor reciprocal relu relu6 relu_ remainder rms_norm round rsqrt rsub selu
-    selu_ sgn sigmoid sigmoid_ sign silu silu_ sin softplus softshrink sqrt sqrt_ square std
-    std_mean sub sub_ sum tan tanh tanh_ threshold threshold_ trunc upsample_bicubic2d
-    upsample_bilinear2d upsample_linear1d upsample_trilinear3d var var_mean xlogy
-    """.split()
-)
+    clamp_min clamp_min_ col2im cos dequantize div div_ elu elu_ eq erf exp exp_ expm1 floor
+    floor_divide fmod frac ge gelu glu gt hardsigmoid hardsigmoid_ hardswish hardswish_ hardtanh
+    hardtanh_ heaviside index_add index_add_ isfinite isinf isnan le leaky_relu leaky_relu_ lerp
+    lerp_ log log10 log1p log2 log_sigmoid_forward logical_and logical_not logical_or
+    logical_xor lt maximum minimum mish mul mul_ native_dropout ne neg neg_ pow pow_ prelu
+    quantize_per_tensor reciprocal relu relu6 relu_ remainder round rsqrt rsub selu selu_ sgn
+    sigmoid sigmoid_ sign silu silu_ sin softplus softshrink sqrt sqrt_ square sub sub_ tan tanh
+    tanh_ threshold threshold_ trunc xlogy
+    """,
+}
+
+# operator -> class of its work
+ELEMENT_WORK = {name: kind for kind, names in _BY_CLASS.items() for name in names.split()}
 
 # folds into the weights and bias of the layer before it, where it reads that layer's very output
 BATCH_NORM = frozenset(

@@ -1,88 +1,112 @@
-"""Provenance: which layers, neurons or parameters a tensor comes from."""
+"""Provenance: which tensors are made of parameters alone, and which are a layer's very output."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import weakref
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import TensorWeakRef
+
+_UNKNOWN = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a tensor comes from.
+class Constants:
+    """The tensors that come from parameters and buffers alone.
 
-    is_constant : from parameters and buffers alone
-    sources : the nearest layers or neurons that it was computed from
-    is_direct : it is the very output of its one source, or a view of it
-    is_after_neurons : spiking neurons lie between the input and it
+    Everything else is data: the rare constants that are made on the way are remembered, so that an
+    operator on data costs one look into a dictionary.
     """
 
-    is_constant: bool = False
-    sources: frozenset[str] = frozenset()
-    is_direct: bool = False
-    is_after_neurons: bool = False
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        self._given = tuple(tensors)
+        self._known: dict[int, Any] = {id(tensor): None for tensor in self._given}
+        self._lasting = {_address(tensor) for tensor in self._given} - {0}
+        self._written: dict[int, Any] = {}
 
-    def changed(self) -> Origin:
-        """The origin of values that are no longer the source's very output."""
-        if not self.is_direct:
-            return self
-        return Origin(sources=self.sources, is_after_neurons=self.is_after_neurons)
+    def has(self, tensor: Any) -> bool:
+        """Whether a tensor is constant."""
+        identity = id(tensor)
+        if identity not in self._known:
+            return False
+        reference = self._known[identity]
+        if reference is not None and reference() is not tensor:
+            del self._known[identity]  # another one lived at this address
+            return False
+        return not self._written or _address(tensor) not in self._written
 
+    def are_all(self, args: Any, kwargs: Any) -> bool:
+        """Whether an operator reads tensors, and constant ones alone."""
+        if args:
+            first = args[0]
+            if isinstance(first, Tensor) and id(first) not in self._known:
+                return False
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        return bool(tensors) and all(self.has(tensor) for tensor in tensors)
 
-UNKNOWN = Origin()
-CONSTANT = Origin(is_constant=True)
+    def add(self, output: Any) -> None:
+        """An operator made this of constants."""
+        for leaf in tree_leaves(output):
+            if isinstance(leaf, Tensor) and self._known.get(id(leaf), _UNKNOWN) is not None:
+                self._known[id(leaf)] = TensorWeakRef(leaf)
 
+    def is_weight(self, tensor: Tensor) -> bool:
+        """Whether a factor of a product is constant; scripted code shows it by memory alone."""
+        if self.has(tensor):
+            return True
+        return self.is_lasting(tensor) and _address(tensor) not in self._written
 
-class Origins:
-    """The origin of every living tensor; it keeps alive only what data were written over."""
+    def is_lasting(self, tensor: Tensor) -> bool:
+        """Whether it is the memory of a parameter or buffer: the same at the next call."""
+        return _address(tensor) in self._lasting
 
-    def __init__(self, constants: Iterable[Tensor] = ()) -> None:
-        self._known: Any = WeakTensorKeyDictionary()
-        self._written: dict[int, tuple[Any, Origin]] = {}
-        for tensor in constants:
-            self._known[tensor] = CONSTANT
-
-    def of(self, tensor: Tensor) -> Origin:
-        """The origin of one tensor."""
-        origin: Origin = self._known.get(tensor, UNKNOWN)
-        if origin.is_constant and self._written:
-            _, origin = self._written.get(_address(tensor), (None, origin))
-        return origin
-
-    def set(self, tensor: Tensor, origin: Origin) -> None:
-        """Say where a tensor comes from."""
-        self._known[tensor] = origin
-
-    def write(self, tensor: Tensor, origin: Origin) -> None:
-        """Data were written into a tensor: what shares its memory is no constant any more.
+    def write(self, tensor: Tensor) -> None:
+        """Data were written into a constant: what shares its memory is no constant any more.
 
         A buffer that keeps a state, or a view of one, is the usual case.
         """
-        if not origin.is_constant and _has_memory(tensor):
+        if self.has(tensor) and (address := _address(tensor)):
             # the storage is held, so that its address means nothing else as long as we know it
-            self._written[_address(tensor)] = (tensor.untyped_storage(), origin.changed())
-
-    def joined(self, tensors: Iterable[Tensor]) -> Origin:
-        """The origin of something computed from these tensors: what is constant does not matter."""
-        origins = [self.of(tensor) for tensor in tensors]
-        moving = [origin for origin in origins if not origin.is_constant]
-        if not moving:
-            return CONSTANT if origins else UNKNOWN
-        if len(moving) == 1:
-            return moving[0]
-        return Origin(
-            sources=frozenset().union(*(origin.sources for origin in moving)),
-            is_after_neurons=any(origin.is_after_neurons for origin in moving),
-        )
+            self._written[address] = tensor.untyped_storage()
 
 
-def _has_memory(tensor: Tensor) -> bool:
-    return tensor.layout is torch.strided and not tensor.is_nested and tensor.numel() > 0
+def frozen_constants(model: nn.Module) -> Iterator[Tensor]:
+    """The tensors that freezing a scripted model has written into its code."""
+    for module in model.modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            graph = getattr(module, "inlined_graph", None)
+            for node in [] if graph is None else graph.findAllNodes("prim::Constant"):
+                if node.output().type().kind() == "TensorType" and node.hasAttribute("value"):
+                    yield node.t("value")
+
+
+class Outputs:
+    """The tensors that are a layer's very output, or a view or copy of it."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[Tensor], str]] = {}
+
+    def add(self, tensor: Tensor, row: str) -> None:
+        """A layer made this."""
+        self._known[id(tensor)] = (weakref.ref(tensor), row)
+
+    def row(self, tensor: Any) -> str | None:
+        """The layer whose output this is."""
+        found = self._known.get(id(tensor))
+        return found[1] if found is not None and found[0]() is tensor else None
+
+    def drop(self, tensor: Any) -> None:
+        """It was written into."""
+        self._known.pop(id(tensor), None)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._known.clear()
 
 
 def _address(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr() if _has_memory(tensor) else 0
+    is_plain = tensor.layout is torch.strided and not tensor.is_nested and tensor.numel() > 0
+    return tensor.untyped_storage().data_ptr() if is_plain else 0

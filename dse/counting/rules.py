@@ -6,15 +6,15 @@ position, if transposed), padding included, whatever the values; one MAC per pai
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from dse.counting.fanout import reach
 from energy_models.layers import Geometry
 
 aten = torch.ops.aten
@@ -51,16 +51,6 @@ class Convolution:
         """Pairs, whatever the values: N x places x weights."""
         places = self.geometry.in_size if self.is_transposed else self.geometry.out_size
         return self.left.shape[0] * math.prod(places) * self.right.numel()
-
-    def leading(self, *, has_weight: bool) -> int:
-        """N, into which time may be folded."""
-        return self.left.shape[0]
-
-    def reaches(self) -> list[Tensor]:
-        """One (kernel, in_size) matrix a dimension: which taps count from where."""
-        g = self.geometry
-        sizes = (g.in_size, g.out_size, g.kernel, g.stride, g.padding, g.dilation)
-        return [reach(*one, self.is_transposed) for one in zip(*sizes, strict=True)]
 
     def weight_taps(self, mask: Tensor) -> Tensor:
         """Output channels with a marked weight, by input channel and tap: (C_in, *kernel)."""
@@ -107,10 +97,14 @@ class Matrix:
         """b x n x k x m."""
         return self.outputs * self.left.shape[2]
 
-    def leading(self, *, has_weight: bool) -> int:
-        """What time may be folded into: b of a batch of matrices, n of one, or by one weight."""
-        is_single = self.left.shape[0] == 1 and (has_weight or self.factors[0].dim() < 3)
-        return self.left.shape[1] if is_single else self.left.shape[0]
+    @property
+    def is_single(self) -> bool:
+        """One matrix by one matrix, not a batch of one: its rows may be time and samples."""
+        return self.left.shape[0] == 1 and self.factors[0].dim() < 3
+
+    def is_repeated(self, side: Side) -> bool:
+        """All matrices of the batch are the same memory."""
+        return (self.left if side == "left" else self.right).stride(0) == 0
 
     def by_output_channel(self, side: Side) -> Tensor:
         """One factor as (output channels, inner size): every column, or row, of every matrix."""
@@ -119,6 +113,24 @@ class Matrix:
 
 
 Product = Convolution | Matrix
+
+
+class Work(NamedTuple):
+    """The size of a product, without its tensors.
+
+    dense : pairs, whatever the values      outputs : output values
+    """
+
+    operator: str
+    dense: int
+    outputs: int
+
+    @classmethod
+    def of(cls, product: Product) -> Work:
+        """The size of one product."""
+        return cls(product.operator, product.dense, product.outputs)
+
+
 Rule = Callable[..., Product]
 
 
@@ -136,19 +148,33 @@ def convolution(
     output: Tensor,
 ) -> Convolution:
     """Convolution in 1, 2 or 3 dimensions, any stride, padding, dilation and groups."""
-    kernel = tuple(weight.shape[2:])
-    geometry = Geometry(
-        c_in=x.shape[1],
-        c_out=output.shape[1],
+    sizes = (tuple(stride), tuple(padding), tuple(dilation))
+    geometry = _geometry(x.shape, weight.shape, output.shape, *sizes, groups)
+    return Convolution(x, weight, bias, geometry, is_transposed=transposed)
+
+
+@functools.lru_cache(maxsize=4096)
+def _geometry(
+    x: tuple[int, ...],
+    weight: tuple[int, ...],
+    output: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> Geometry:
+    kernel = tuple(weight[2:])
+    return Geometry(
+        c_in=x[1],
+        c_out=output[1],
         kernel=kernel,
         stride=_per_dimension(stride, len(kernel)),
         padding=_per_dimension(padding, len(kernel)),
         dilation=_per_dimension(dilation, len(kernel)),
         groups=groups,
-        in_size=tuple(x.shape[2:]),
-        out_size=tuple(output.shape[2:]),
+        in_size=tuple(x[2:]),
+        out_size=tuple(output[2:]),
     )
-    return Convolution(x, weight, bias, geometry, is_transposed=transposed)
 
 
 def mm(left: Tensor, right: Tensor, *, output: Tensor) -> Matrix:
@@ -209,8 +235,8 @@ def dot(left: Tensor, right: Tensor, *, output: Tensor) -> Matrix:
     return Matrix((left, right), left.reshape(1, 1, -1), right.reshape(1, -1, 1), None)
 
 
-# einsum and the like multiply element by element where they contract over one element alone
-CONTRACTIONS = frozenset({torch.einsum, torch.tensordot, torch.matmul, torch.inner, torch.outer})
+# einsum and tensordot multiply element by element where they contract over one element alone
+CONTRACTIONS = frozenset({aten.einsum, aten.tensordot})
 
 # matmul, einsum, linear and conv1d ... are composite: they arrive here as one of these.
 RULES: dict[Any, Rule] = {

@@ -12,14 +12,16 @@ A neuron without state is the case of one step: it compares, and nothing else.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def neuron_events(
-    neurons: int, *, time_steps: int = 1, spikes_before_last: int = 0, has_leak: bool = False
-) -> dict[str, int]:
+    neurons: int, *, time_steps: int = 1, spikes_before_last: Any = 0, has_leak: bool = False
+) -> dict[str, Any]:
     """Totals of one call.
 
     neurons : distinct neurons over the whole batch (B x features), each updated at every step
-    spikes_before_last : spikes at steps 0 .. T-2
+    spikes_before_last : spikes at steps 0 .. T-2; a number, or a tensor on the device of the spikes
     """
     carried = (time_steps - 1) * neurons
     return {

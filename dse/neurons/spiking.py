@@ -48,13 +48,13 @@ class IntegrateFire(nn.Module):
         )
         return spikes
 
-    def neuron_events(self, inputs: Tensor, outputs: Tensor) -> dict[str, int]:
+    def neuron_events(self, inputs: Tensor, outputs: Tensor) -> dict[str, Any]:
         """Exact totals of one call over the whole batch; see `dse.neurons.events`."""
         time_steps = inputs.shape[0]
         return neuron_events(
             math.prod(inputs.shape[1:]),
             time_steps=time_steps,
-            spikes_before_last=int(torch.count_nonzero(outputs[: time_steps - 1])),
+            spikes_before_last=torch.count_nonzero(outputs[: time_steps - 1]),
             has_leak=self.leak != 1.0,
         )
 
@@ -81,7 +81,7 @@ class SingleStep(nn.Module):
         """Spikes in {0, 1} of currents, of any one shape."""
         return spike(currents - self.threshold, self.surrogate)
 
-    def neuron_events(self, inputs: Tensor, outputs: Tensor) -> dict[str, int]:
+    def neuron_events(self, inputs: Tensor, outputs: Tensor) -> dict[str, Any]:
         """One comparison for each value; see `dse.neurons.events`."""
         return neuron_events(inputs.numel())
 

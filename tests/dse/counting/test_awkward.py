@@ -219,7 +219,7 @@ def test_a_fault_of_the_bookkeeping_is_not_blamed_on_the_model(monkeypatch):
     def fail(*_):
         raise KeyError("ours")
 
-    monkeypatch.setattr(tracer, "scan", fail)
+    monkeypatch.setattr(tracer.Observer, "see", fail)
     with pytest.raises(KeyError, match="ours"):
         count(nn.Linear(3, 2), torch.randn(1, 3))
 
@@ -233,7 +233,8 @@ def test_a_constant_input_is_said_to_tell_nothing():
     counts = count(nn.Linear(3, 2), torch.full((1, 3), 0.5))
     assert any("all inputs were the same value" in text for text in counts.assumptions)
     assert count(nn.Linear(3, 2), torch.tensor([[0.5, 0.0, 0.5]])).assumptions == (
-        "spikes flow, but no module of neurons was recognised: neuron updates are not counted",
+        "linear: spikes of height 0.5: the factor folds into the weight",
+        "spikes flow, but no neurons were recognised: neuron updates are not counted",
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dse.counting.activity import common_step, scan
+from dse.counting.activity import common_step, look
 from dse.counting.count import count
 from dse.errors import TracingError
 
@@ -142,9 +142,9 @@ def test_common_step(values, step):
 def test_rounded_sums_of_a_threshold_are_still_levels():
     # 0.7 + 0.7 + 0.7 is not 3 * 0.7 in float32
     third = torch.tensor(0.7) + torch.tensor(0.7) + torch.tensor(0.7)
-    activity = scan(torch.tensor([0.7, third, 0.0]))
-    assert not activity.is_real
-    assert len(activity.values) == 2
+    facts, _ = look(torch.tensor([[[0.7, third, 0.0]]])).facts_of()
+    assert not facts.is_real
+    assert len(facts.levels) == 2
 
 
 def test_values_that_are_not_numbers_are_refused():

@@ -126,7 +126,11 @@ def test_batch_norm_folds_into_the_layer_that_it_follows():
     counts = count(net, torch.randn(2, 1, 4, 4))
     assert counts.layers[0].folded == ("1",)
     # the second one follows a ReLU: it stays, and is named. 2 x 2 x 2 elements
-    assert counts.not_priced["native_batch_norm"] == {"calls": 1, "elements": 8}
+    assert counts.not_priced["native_batch_norm"] == {
+        "class": "normalisation",
+        "calls": 1,
+        "elements": 8,
+    }
 
 
 def test_an_operator_without_a_rule_is_named_with_its_sizes():

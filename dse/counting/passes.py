@@ -1,0 +1,218 @@
+"""Passes: what one forward pass did, kept on its device and booked when the pass is over.
+
+Into how many time steps and samples a leading dimension falls is known only then, and a GPU is
+asked once for all that it has counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dse.counting.activity import Facts, Marks, look
+from dse.counting.classify import Operand
+from dse.counting.dataflow import FoundNeurons
+from dse.counting.ledger import Ledger
+from dse.counting.observe import Sight
+from dse.counting.plans import Plan
+from dse.counting.rows import Row
+from dse.counting.rules import Work
+from dse.errors import NotFiniteError
+
+
+class _Seen(NamedTuple):
+    """One call of one layer: what was seen, or the plan that will tell it from its numbers."""
+
+    row: Row
+    call: int
+    work: Work
+    first_input: tuple[int, ...]
+    sight: Sight | None
+    plan: Plan | None = None
+    sums: Tensor | None = None
+    found: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class _SeenNeurons:
+    """One call of one module of declared neurons."""
+
+    name: str
+    events: dict[str, Any]
+    outputs: Marks
+    source: str | None
+
+
+class ForwardPass:
+    """Collects what a pass does over a batch of so many samples."""
+
+    def __init__(self, samples: int, batch: int) -> None:
+        self.samples = samples
+        self._batch = batch
+        self._seen: list[_Seen] = []
+        self._neurons: list[_SeenNeurons] = []
+
+    def see_product(
+        self, row: Row, call: int, work: Work, sight: Sight, first_input: tuple[int, ...]
+    ) -> None:
+        """One product was looked at; `first_input`: the shape that its module was given."""
+        self._seen.append(_Seen(row, call, work, first_input, sight))
+
+    def see_planned(self, plan: Plan, sums: Tensor, found: Any) -> None:
+        """One product was counted by a plan."""
+        self._seen.append(
+            _Seen(plan.row, plan.call, plan.work, plan.first_input, None, plan, sums, found)
+        )
+
+    def see_neurons(
+        self, name: str, module: nn.Module, inputs: Tensor, output: Tensor, source: str | None
+    ) -> None:
+        """A module of declared neurons has run."""
+        events: dict[str, Any] = module.neuron_events(inputs, output)  # type: ignore[operator]
+        marks = look(output.reshape(output.shape[0], 1, -1) if output.dim() else output[None, None])
+        self._neurons.append(_SeenNeurons(name, events, marks, source))
+
+    def calls(self) -> Counter[str]:
+        """How often each layer was called."""
+        return Counter(seen.row.name for seen in self._seen)
+
+    def book(self, ledger: Ledger, time_steps: int, found: Sequence[FoundNeurons] = ()) -> None:
+        """Bring the counts from their device, and add them to the ledger.
+
+        found : neurons recognised by the flow of data, beside the declared ones
+        """
+        sights = [seen.sight or seen.plan.sight(seen.sums, seen.found) for seen in self._seen]
+        fetched = _Fetched(self._values(sights))
+        for seen, sight in zip(self._seen, sights, strict=True):
+            self._book_product(seen, sight, fetched, time_steps)
+        ledger.counted_calls += len(sights)
+        for neurons in self._neurons:
+            self._book_neurons(ledger, neurons, fetched, time_steps)
+        for group in found:
+            self._book_found(ledger, group, time_steps)
+
+    def _values(self, sights: list[Sight]) -> list[Any]:
+        operands = [marks for sight in sights for marks in (sight.left, sight.right) if marks]
+        operands += [neurons.outputs for neurons in self._neurons]
+        values = [sight.pairs for sight in sights]
+        values += [value for marks in operands for value in (marks.facts, marks.marks)]
+        return values + [value for one in self._neurons for value in one.events.values()]
+
+    def _book_product(self, seen: _Seen, sight: Sight, fetched: _Fetched, time_steps: int) -> None:
+        row = seen.row
+        row.dense += seen.work.dense
+        row.outputs += seen.work.outputs
+        has_tokens = seen.work.operator == "matmul" and row.weight == "right"
+        tokens = seen.first_input if has_tokens and len(seen.first_input) > 2 else ()
+        steps, samples = self._split(sight.leading, tokens, time_steps)
+        left, nonzero = self._book_operand(row, row.left, sight.left, fetched)
+        right, others = self._book_operand(row, row.right, sight.right, fetched)
+        all_pairs = fetched.get(sight.pairs)
+        pairs = {
+            (left_value, right_value): _folded(all_pairs[i, j], steps, samples)
+            for left_value, i in left
+            for right_value, j in right
+        }
+        marks = [_folded(found, steps, samples) for found in (nonzero, others) if found is not None]
+        row.is_time_folded &= steps == time_steps
+        row.book(seen.call, pairs, sum(marks), self._batch, self.samples)
+
+    def _book_operand(
+        self, row: Row, operand: Operand, marks: Marks | None, fetched: _Fetched
+    ) -> tuple[list[tuple[float | None, int]], np.ndarray | None]:
+        """The levels of one side with their places, and its non-zero elements (leading)."""
+        if marks is None:
+            return [(None, 0)], None
+        try:
+            facts, planes = fetched.facts(marks)
+        except NotFiniteError as error:
+            raise NotFiniteError(f"{row.name}: {error}") from error
+        operand.see(facts)
+        found = fetched.get(marks.marks)
+        nonzero = found[planes[0]] if len(planes) == 1 else found[planes].sum(axis=0)
+        return list(zip(facts.levels, planes, strict=True)), nonzero
+
+    def _split(self, leading: int, tokens: tuple[int, ...], time_steps: int) -> tuple[int, int]:
+        """Into how many time steps, and samples, a leading dimension falls: step slowest."""
+        samples = self.samples
+        both = time_steps * samples
+        # a linear layer has its tokens folded as well: what it was given tells time from tokens
+        has_time = not tokens or tokens[0] % both == 0 or tokens[:2] == (time_steps, samples)
+        if leading and leading % both == 0 and has_time:
+            return time_steps, samples
+        has_samples = not tokens or tokens[0] % samples == 0
+        return 1, samples if leading and leading % samples == 0 and has_samples else 1
+
+    def _book_neurons(
+        self, ledger: Ledger, seen: _SeenNeurons, fetched: _Fetched, time_steps: int
+    ) -> None:
+        row = ledger.neuron_row(seen.name)
+        facts, planes = fetched.facts(seen.outputs)
+        marks = fetched.get(seen.outputs.marks)[planes].sum(axis=0)
+        steps = time_steps if len(marks) % time_steps == 0 else 1
+        events = {name: int(fetched.get(value)) for name, value in seen.events.items()}
+        row.neurons += events.pop("neurons", 0)
+        row.events.update(events)
+        is_unit = not facts.is_real and len(facts.levels) <= 1
+        row.is_spiking &= is_unit and (facts.has_zero or not facts.is_signed)
+        spikes = _folded(marks, steps, 1).flatten().tolist()
+        row.book(spikes, [seen.source] if seen.source else [])
+
+    def _book_found(self, ledger: Ledger, found: FoundNeurons, time_steps: int) -> None:
+        row = ledger.neuron_row(found.name)
+        row.neurons += found.neurons
+        row.events.update(found.events)
+        row.is_spiking &= not found.is_signed
+        row.is_found = True
+        row.book([int(spikes) for spikes in found.spikes], list(found.fed_by))
+        ledger.attribute(found.operators, found.elements)
+
+
+class _Fetched:
+    """Tensors of any devices, brought here together."""
+
+    def __init__(self, values: list[Any]) -> None:
+        tensors = [value for value in values if isinstance(value, Tensor)]
+        away = {id(t): t for t in tensors if t.device.type != "cpu"}
+        self._here: dict[int, np.ndarray] = {}
+        if away:
+            words = [_as_words(t) for t in away.values()]
+            sizes = [len(word) for word in words]
+            brought = torch.cat(words).cpu().split(sizes)  # the one synchronisation of the pass
+            for tensor, word in zip(away.values(), brought, strict=True):
+                value = word.view(torch.float64) if tensor.is_floating_point() else word
+                self._here[id(tensor)] = value.reshape(tensor.shape).numpy()
+
+    def get(self, value: Any) -> Any:
+        """A tensor as an array here; anything else as it is."""
+        if not isinstance(value, Tensor):
+            return value
+        found = self._here.get(id(value))
+        return value.numpy() if found is None else found
+
+    def facts(self, marks: Marks) -> tuple[Facts, list[int]]:
+        """The facts of an operand, and the places of its levels."""
+        facts = marks.facts
+        return marks.facts_of(self.get(facts).tolist() if isinstance(facts, Tensor) else None)
+
+
+def _as_words(tensor: Tensor) -> Tensor:
+    flat = tensor.flatten()
+    return flat.double().view(torch.int64) if flat.is_floating_point() else flat.long()
+
+
+def _folded(values: np.ndarray, steps: int, samples: int) -> np.ndarray:
+    """Sums of a leading dimension by step and sample; all in one place if it does not fall so."""
+    if values.size == steps * samples:
+        return values.reshape(steps, samples)
+    if values.size % (steps * samples) or not values.size:
+        folded = np.zeros((steps, samples), dtype=np.int64)
+        folded[0, 0] = values.sum()
+        return folded
+    return values.reshape(steps, samples, -1).sum(axis=2)

@@ -1,0 +1,146 @@
+"""Rows: what is known of a layer, or of a row of neurons, while a network is being observed.
+
+The class of a product depends on the values of the whole layer over all its calls, so pairs are
+booked by magnitude and classified once, when everything has been seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import nn
+
+from dse.counting.classify import Magnitudes, Operand
+from dse.counting.rules import Side
+from dse.counting.weights import Weight
+from energy_models.layers import Geometry
+
+Pairs = dict[
+    Magnitudes, np.ndarray
+]  # by step and sample: (T, B), or (1, ...) where they are not told
+Slot = tuple[Counter[str], int]  # pairs by class, and non-zero inputs
+
+
+@dataclass(slots=True)
+class Call:
+    """What one call of one layer did, summed over batches.
+
+    slots : per time step found in the leading dimension (one slot where there is none): pairs by
+        magnitude, and non-zero inputs
+    """
+
+    pairs: list[Counter[Magnitudes]]
+    nonzero: list[int]
+
+
+@dataclass(slots=True)
+class Row:
+    """One layer that multiplies, while it is being observed.
+
+    by_sample : of each batch the pairs by magnitude, (B); has_samples : they could be told apart
+    declared_bits : widths of weight and activation that the layer declares, if it does
+    """
+
+    name: str
+    operator: str
+    geometry: Geometry
+    weight: Side | None
+    left: Operand = field(default_factory=Operand)
+    right: Operand = field(default_factory=Operand)
+    weight_is_binary: bool = True
+    has_lone_weights: bool = False
+    weight_bits: int = 0
+    weights: int = 0
+    nonzero_weights: int = 0
+    has_bias: bool = False
+    dense: int = 0
+    outputs: int = 0
+    calls: dict[int, Call] = field(default_factory=dict)
+    is_time_folded: bool = True
+    folded: list[str] = field(default_factory=list)
+    by_sample: list[dict[Magnitudes, np.ndarray]] = field(default_factory=list)
+    has_samples: bool = True
+    declared_bits: tuple[int | None, int | None] = (None, None)
+
+    @property
+    def operand(self) -> Operand:
+        """The data; of two activations the left one."""
+        return self.right if self.weight == "left" else self.left
+
+    @property
+    def operands(self) -> tuple[Operand, ...]:
+        """All sides that are data."""
+        return (self.left, self.right) if self.weight is None else (self.operand,)
+
+    def declare(self, module: nn.Module) -> None:
+        """Take the bit widths that a quantised layer declares of itself."""
+        found = (getattr(module, name, None) for name in ("weight_bits", "activation_bits"))
+        weight, activation = (bits if type(bits) is int and bits > 0 else None for bits in found)
+        self.declared_bits = (weight, activation)
+
+    def see_weight(self, weight: Weight) -> None:
+        """Add what the weight held at one call."""
+        self.weight_is_binary &= weight.is_binary
+        self.has_lone_weights = weight.is_lone
+        self.weight_bits = max(self.weight_bits, weight.bits)
+        self.weights = weight.weights
+        self.nonzero_weights = weight.nonzero
+
+    def book(self, call: int, pairs: Pairs, nonzero: np.ndarray, batch: int, samples: int) -> None:
+        """Add the pairs of one call.
+
+        nonzero : inputs that are not zero, by step and sample as the pairs are
+        batch, samples : number of the batch, and of samples in it
+        """
+        slots = nonzero.shape[0]
+        self.has_samples &= nonzero.shape[1] == samples
+        entry = self.calls.get(call)
+        if entry is None or len(entry.nonzero) != slots:
+            entry = _merged_slots(entry, slots)
+            self.calls[call] = entry
+        while len(self.by_sample) <= batch:
+            self.by_sample.append({})
+        here = self.by_sample[batch]
+        for key, values in pairs.items():
+            for slot, count in enumerate(values.sum(axis=1).tolist()):
+                entry.pairs[slot][key] += count
+            of_samples = values[0] if slots == 1 else values.sum(axis=0)
+            here[key] = here[key] + of_samples if key in here else of_samples
+        for slot, count in enumerate(nonzero.sum(axis=1).tolist()):
+            entry.nonzero[slot] += count
+
+
+@dataclass(slots=True)
+class NeuronRow:
+    """One row of neurons, while it is being observed.
+
+    is_found : recognised by the flow of data, not declared by its module
+    """
+
+    name: str
+    neurons: int = 0
+    events: Counter[str] = field(default_factory=Counter)
+    is_spiking: bool = True
+    is_found: bool = False
+    spikes: list[int] = field(default_factory=list)
+    fed_by: list[str] = field(default_factory=list)
+
+    def book(self, spikes: list[int], sources: list[str]) -> None:
+        """Add the spikes of one call, per slot, and the rows that it read."""
+        if len(self.spikes) != len(spikes):
+            self.spikes = [sum(self.spikes)] + [0] * (len(spikes) - 1)
+        self.spikes = [a + b for a, b in zip(self.spikes, spikes, strict=True)]
+        self.fed_by.extend(source for source in sources if source not in self.fed_by)
+
+
+def _merged_slots(entry: Call | None, slots: int) -> Call:
+    # a call that sees time in its leading dimension in one batch and not in another keeps the total
+    if entry is None:
+        return Call([Counter() for _ in range(slots)], [0] * slots)
+    total: Counter[Magnitudes] = Counter()
+    for pairs in entry.pairs:
+        total.update(pairs)
+    rest = slots - 1
+    return Call([total, *(Counter() for _ in range(rest))], [sum(entry.nonzero), *([0] * rest)])
