@@ -84,6 +84,7 @@ class ReportData:
     units : units of energy and their sizes
     layers : energy of layers and components, of the front or of more points
     uncounted : what no number contains, one sentence each
+    warnings : what looks wrong in the counts: spikes that stopped being binary, and the like
     assumptions : of counting and pricing, beyond those of the profiles
     data_notes : stands in every figure and on top of the page: approximate data and the like
     environment : versions and machine, name -> text
@@ -101,6 +102,7 @@ class ReportData:
     records: tuple[TrialRecord, ...]
     layers: LayersOfPoints = field(default_factory=dict)
     uncounted: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     data_notes: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,20 @@ TimeSteps = Annotated[
     typer.Option(min=1, help="T of a spiking model; default: its attribute time_steps, else 1"),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Reading = Annotated[
+    str,
+    typer.Option(
+        help="tensor: a tensor with one real value is real; element: each value by itself"
+    ),
+]
+AllowUncounted = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-uncounted",
+        metavar="NAME",
+        help="go on without this operator, which no rule counts; may be repeated",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document instead of tables")]
 
 
@@ -47,6 +62,8 @@ def count(
     samples: Samples = 64,
     time_steps: TimeSteps = None,
     device: Device = "auto",
+    reading: Reading = "tensor",
+    allow_uncounted: AllowUncounted = None,
     check: Annotated[
         bool, typer.Option("--check", help="beside fvcore's dense counts, an independent witness")
     ] = False,
@@ -65,6 +82,8 @@ def count(
         samples=samples,
         time_steps=time_steps,
         device=device,
+        reading=reading,
+        allow_uncounted=allow_uncounted or (),
     )
     checked = None
     if check:
@@ -122,8 +141,25 @@ def _print_counts(counts: ModelCounts) -> None:
         left=("layer", "input x weight"),
     )
     terminal.result(f"coverage: {counts.coverage:.1%} of the tensor-multiplying calls")
-    if counts.not_priced:
-        terminal.result(f"seen, not counted as products: {', '.join(sorted(counts.not_priced))}")
+    if counts.time_steps_from:
+        terminal.result(f"time steps: {counts.time_steps}, {counts.time_steps_from}")
+    for name in ("mac", "ac", "graded", "binary"):
+        if name in counts.spread and counts.samples > 1:
+            found = counts.spread[name]
+            label = name if name in ("graded", "binary") else name.upper()
+            terminal.result(
+                f"spread over {counts.samples} samples: {label} {number(found.mean)}, standard "
+                f"deviation {number(found.sd)}; 95 % interval of the mean {number(found.low)} to "
+                f"{number(found.high)}"
+            )
+    work = Counter[str]()
+    for entry in counts.not_priced.values():
+        work[entry.get("class", "element-wise")] += entry["elements"]
+    if work:
+        parts = ", ".join(f"{name} {number(elements)}" for name, elements in work.items())
+        terminal.result(f"seen, not counted as products (elements per sample): {parts}")
+    for text in counts.warnings:
+        terminal.result(f"warning: {text}")
     for text in counts.assumptions:
         terminal.result(f"assumption: {text}")
     say_uncounted(counts)

@@ -31,6 +31,8 @@ def energy(
     samples: counting.Samples = 64,
     time_steps: counting.TimeSteps = None,
     device: counting.Device = "auto",
+    reading: counting.Reading = "tensor",
+    allow_uncounted: counting.AllowUncounted = None,
     as_json: counting.AsJson = False,
 ) -> None:
     """Energy of a network per layer and per sample, on one or more hardware profiles.
@@ -49,12 +51,16 @@ def energy(
         samples=samples,
         time_steps=time_steps,
         device=device,
+        reading=reading,
+        allow_uncounted=allow_uncounted or (),
     )
     found = {name: estimate(counts, profile) for name, profile in zip(names, profiles, strict=True)}
     if as_json:
         terminal.as_json({name: breakdown.to_dict() for name, breakdown in found.items()})
     else:
         _print(found)
+        for text in counts.warnings:
+            terminal.result(f"warning: {text}")
         counting.say_uncounted(counts)
         for name, breakdown in found.items():
             for text in breakdown.missing:

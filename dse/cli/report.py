@@ -88,11 +88,16 @@ def report_data(
     chosen = {record.number: record for record in (*front(records, config), *best)}
     layers: dict[int, dict[str, list[LayerRow]]] = {}
     assumptions: dict[str, None] = {}
+    warnings: list[str] = []
     not_counted: dict[str, None] = {}
     for number, record in sorted(chosen.items()):
         counts = ModelCounts.from_dict(folder.counts(record))
         unknown = [f"{name}: no counting rule; admitted by name" for name in counts.uncounted]
-        seen = [f"{name}: element-wise, seen and not priced" for name in counts.not_priced]
+        seen = [
+            f"{name}: {entry.get('class', 'element-wise')}, seen and not priced"
+            for name, entry in counts.not_priced.items()
+        ]
+        warnings += [f"point {number}: {text}" for text in counts.warnings]
         not_counted.update(dict.fromkeys([*unknown, *seen]))
         counts = admit(counts, config.allow_uncounted)
         layers[number] = {}
@@ -124,6 +129,7 @@ def report_data(
         records=tuple(records),
         layers=layers,
         uncounted=tuple(not_counted),
+        warnings=tuple(warnings),
         assumptions=tuple(assumptions),
         data_notes=tuple(dict.fromkeys(note for record in records for note in record.notes)),
         environment=_flat(folder.environment()),

@@ -7,11 +7,13 @@ import importlib.util
 import inspect
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dse.errors import TargetError
+from dse.pricing import admit
 from dse.runfolder import RunFolder
 from energy_models import ModelCounts
 from reports.record import TrialRecord
@@ -19,6 +21,7 @@ from reports.record import TrialRecord
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_BATCH = 32  # samples in one pass over a data set
 _POINT = re.compile(r"(?P<run>.+)#(?P<number>\d+)")
 
 
@@ -76,21 +79,43 @@ def counts_of(
     samples: int,
     time_steps: int | None,
     device: str,
+    reading: str = "tensor",
+    allow_uncounted: Sequence[str] = (),
 ) -> tuple[ModelCounts, OwnModel | None]:
-    """The counts of a POINT (stored; torch is not needed), or of a model that is run now."""
+    """The counts of a POINT (stored; torch is not needed), or of a model that is run now.
+
+    allow_uncounted : operators without a rule that are admitted by name
+    Raises TargetError if the model cannot be had, or an admitted operator did not occur.
+    """
     if _POINT.fullmatch(target):
-        if input_shape or data or time_steps:
+        if input_shape or data or time_steps or reading != "tensor":
             raise TargetError(
-                f"{target}: the counts of a point are stored; --input, --data and --time-steps are "
-                "for a model of yours"
+                f"{target}: the counts of a point are stored; --input, --data, --time-steps and "
+                "--reading are for a model of yours"
             )
         folder, record = open_point(target)
-        return ModelCounts.from_dict(folder.counts(record)), None
+        counts = ModelCounts.from_dict(folder.counts(record))
+        return _admitted(counts, allow_uncounted), None
+    if reading not in ("tensor", "element"):
+        raise TargetError(f'--reading "{reading}": must be tensor or element')
     own = own_model(target, input_shape, data, data_dir, samples, device)
     from dse.counting.count import count
 
-    counts = count(own.model, own.batch, time_steps=time_steps)
-    return _noted(counts, own.note), own
+    # a data set streams, with a bar; a batch that came with the model is one pass
+    is_data = data is not None and not isinstance(own.batch, tuple)
+    batch = list(own.batch.split(_BATCH)) if is_data else own.batch  # type: ignore[union-attr]
+    counts = count(own.model, batch, time_steps=time_steps, reading=reading)  # type: ignore[arg-type]
+    return _admitted(_noted(counts, own.note), allow_uncounted), own
+
+
+def _admitted(counts: ModelCounts, allowed: Sequence[str]) -> ModelCounts:
+    idle = sorted(set(allowed) - set(counts.uncounted))
+    if idle:
+        known = ", ".join(sorted(counts.uncounted)) or "there is none"
+        raise TargetError(
+            f'--allow-uncounted "{idle[0]}": no such operator is uncounted here. Uncounted: {known}'
+        )
+    return admit(counts, allowed)
 
 
 def own_model(

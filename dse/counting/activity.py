@@ -163,24 +163,22 @@ def refuse_not_finite(largest: float, shape: Sequence[int] | int) -> None:
 def _by_kernel(x: Tensor, fans: Tensor | None, wants_counts: bool, by_element: bool) -> Marks:
     if fans is not None and fans.shape[0] > 1:
         parts = [_by_kernel(x, fan.unsqueeze(0), wants_counts, by_element) for fan in fans]
-        totals = np.concatenate([part.totals for part in parts], axis=1)
-        return parts[0]._replace(totals=totals)
+        return parts[0]._replace(totals=np.concatenate([one.totals for one in parts], axis=1))
     fan = None if fans is None or not len(fans) else fans[0]
     whole = kernel.scan(x, fan, wants_counts=wants_counts)
     refuse_not_finite(whole.largest, x.shape)
     found: list[tuple[float | None, kernel.Scanned]] | None
     found = [(None, whole)] if whole.smallest else []
-    nonzero = whole.marked
     if found and whole.smallest == whole.largest:
         found = [(whole.largest, whole)]  # spikes, by far the most common
     elif found and whole.largest <= (LARGEST_LEVEL + 0.5) * whole.smallest:
-        found = _levels_by_kernel(x, fan, wants_counts, whole, nonzero) or found
+        found = _levels_by_kernel(x, fan, wants_counts, whole) or found
     if by_element and found and found[0][0] is None:
         found = _elements_by_kernel(x, fan, wants_counts, whole)
     facts = Facts(
         levels=tuple(value for value, _ in found),
         elements=x.numel(),
-        nonzero=nonzero,
+        nonzero=whole.marked,
         units=whole.ones,
         is_signed=whole.is_negative,
         smallest=whole.smallest,
@@ -188,7 +186,7 @@ def _by_kernel(x: Tensor, fans: Tensor | None, wants_counts: bool, by_element: b
         tolerance=rounding(x.dtype),
         bits=x.element_size() * 8,
     )
-    totals = None
+    totals: Any = None
     if fans is not None:
         totals = _stacked([one.totals for _, one in found], x.shape[0])[:, None][:, : len(fans)]
     counts = None
@@ -206,29 +204,44 @@ def _stacked(found: list[np.ndarray], size: int) -> np.ndarray:
 
 
 def _levels_by_kernel(
-    x: Tensor, fan: Tensor | None, wants_counts: bool, whole: kernel.Scanned, nonzero: int
+    x: Tensor, fan: Tensor | None, wants_counts: bool, whole: kernel.Scanned
 ) -> list[tuple[float | None, kernel.Scanned]] | None:
     """The levels of a tensor, if it has any: one pass a level, complete if all marks are found."""
     tolerance = rounding(x.dtype)
+    ratio = whole.largest / whole.smallest
+    is_likely = abs(ratio - round(ratio)) <= tolerance * ratio  # as of 1 and 2, or 0.25 and 1
+    if is_likely:
+        found = _levels_of_step(x, fan, wants_counts, whole, whole.smallest)
+        if found is not None:
+            return found
     some = x.flatten()[:: max(1, x.numel() // _SAMPLE)].abs().unique()
     distinct = some[some != 0].double().tolist()
     if distinct and common_step(distinct, tolerance) is None:
         return None  # a few thousand elements settle the matter without a full pass
-    for divisor in range(1, LARGEST_LEVEL + 1):
-        step = whole.smallest / divisor
-        if step == 0 or whole.largest / step > LARGEST_LEVEL + 0.5:
-            return None
-        found: list[tuple[float | None, kernel.Scanned]] = []
-        marked = 0
-        for k in range(divisor, round(whole.largest / step) + 1):
-            low, high = _window(step * k, tolerance)
-            one = kernel.scan(x, fan, wants_counts=wants_counts, low=low, high=high)
-            if one.smallest:
-                found.append((step * k, one))
-                marked += one.marked
-        if marked == nonzero and not (x.element_size() <= 2 and _is_blurred(x, found)):
+    for divisor in range(2 if is_likely else 1, LARGEST_LEVEL + 1):
+        found = _levels_of_step(x, fan, wants_counts, whole, whole.smallest / divisor)
+        if found is not None:
             return found
     return None
+
+
+def _levels_of_step(
+    x: Tensor, fan: Tensor | None, wants_counts: bool, whole: kernel.Scanned, step: float
+) -> list[tuple[float | None, kernel.Scanned]] | None:
+    if step == 0 or whole.largest / step > LARGEST_LEVEL + 0.5:
+        return None
+    tolerance = rounding(x.dtype)
+    found: list[tuple[float | None, kernel.Scanned]] = []
+    marked = 0
+    for k in range(round(whole.smallest / step), round(whole.largest / step) + 1):
+        low, high = _window(step * k, tolerance)
+        one = kernel.scan(x, fan, wants_counts=wants_counts, low=low, high=high)
+        if one.smallest:
+            found.append((step * k, one))
+            marked += one.marked
+    if marked != whole.marked or (x.element_size() <= 2 and _is_blurred(x, found)):
+        return None
+    return found
 
 
 def _is_blurred(x: Tensor, found: list[tuple[float | None, kernel.Scanned]]) -> bool:

@@ -183,7 +183,7 @@ def batch_size(inputs: tuple[Any, ...], batch_dim: int) -> int:
 def _bar(data: Any, max_samples: int | None, progress: bool | None) -> Any:
     is_loader = not isinstance(data, Tensor | tuple)
     wanted = progress if progress is not None else is_loader and sys.stderr.isatty()
-    dataset = getattr(data, "dataset", None)
+    dataset: Any = getattr(data, "dataset", None)
     total = len(dataset) if hasattr(dataset, "__len__") else None
     if max_samples is not None:
         total = max_samples if total is None else min(total, max_samples)

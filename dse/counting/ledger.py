@@ -156,10 +156,7 @@ def _uncounted(calls: list[tuple[str, tuple[tuple[int, ...], ...]]]) -> Uncounte
 def _layer(row: Row, samples: int, time_steps: int, *, is_before_spikes: bool) -> LayerCounts:
     classify = Classifier(row.left, row.right, row.weight, row.weight_is_binary)
     by_call = [
-        [
-            (classify.totals(pairs), nonzero)
-            for pairs, nonzero in zip(call.pairs, call.nonzero, strict=True)
-        ]
+        [(classify.totals(pairs), nonzero) for pairs, nonzero in call.slots()]
         for call in row.calls.values()
     ]
     whole_calls = [_sum_slots(slots) for slots in by_call]
@@ -193,7 +190,7 @@ def _layer(row: Row, samples: int, time_steps: int, *, is_before_spikes: bool) -
         spikes_in=nonzero / samples if has_spikes else None,
         steps=tuple(_step(slot, samples, has_spikes) for slot in steps),
         calls=tuple(_step(slot, samples, has_spikes) for slot in whole_calls),
-        folded=tuple(dict.fromkeys(row.folded)),
+        folded=tuple(row.folded),
     )
 
 

@@ -35,8 +35,14 @@ class _Seen(NamedTuple):
     first_input: tuple[int, ...]
     sight: Sight | None
     plan: Plan | None = None
-    sums: Tensor | None = None
-    found: Any = None
+    numbers: Any = None
+
+    def look(self) -> Sight:
+        """What was seen."""
+        if self.plan is not None:
+            return self.plan.sight(*self.numbers)
+        assert self.sight is not None
+        return self.sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class ForwardPass:
     def see_planned(self, plan: Plan, sums: Tensor, found: Any) -> None:
         """One product was counted by a plan."""
         self._seen.append(
-            _Seen(plan.row, plan.call, plan.work, plan.first_input, None, plan, sums, found)
+            _Seen(plan.row, plan.call, plan.work, plan.first_input, None, plan, (sums, found))
         )
 
     def see_neurons(
@@ -87,7 +93,7 @@ class ForwardPass:
 
         found : neurons recognised by the flow of data, beside the declared ones
         """
-        sights = [seen.sight or seen.plan.sight(seen.sums, seen.found) for seen in self._seen]
+        sights = [seen.look() for seen in self._seen]
         fetched = _Fetched(self._values(sights))
         for seen, sight in zip(self._seen, sights, strict=True):
             self._book_product(seen, sight, fetched, time_steps)
@@ -119,9 +125,12 @@ class ForwardPass:
             for left_value, i in left
             for right_value, j in right
         }
-        marks = [_folded(found, steps, samples) for found in (nonzero, others) if found is not None]
+        marks = np.zeros((steps, samples), dtype=np.int64)
+        for found in (nonzero, others):
+            if found is not None:
+                marks = marks + _folded(found, steps, samples)
         row.is_time_folded &= steps == time_steps
-        row.book(seen.call, pairs, sum(marks), self._batch, self.samples)
+        row.book(seen.call, pairs, marks, self._batch, self.samples)
 
     def _book_operand(
         self, row: Row, operand: Operand, marks: Marks | None, fetched: _Fetched

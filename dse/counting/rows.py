@@ -27,12 +27,19 @@ Slot = tuple[Counter[str], int]  # pairs by class, and non-zero inputs
 class Call:
     """What one call of one layer did, summed over batches.
 
-    slots : per time step found in the leading dimension (one slot where there is none): pairs by
-        magnitude, and non-zero inputs
+    pairs : by magnitude, one number a time step found in the leading dimension (one where there is
+        none); nonzero : inputs that are not zero, likewise
     """
 
-    pairs: list[Counter[Magnitudes]]
-    nonzero: list[int]
+    pairs: dict[Magnitudes, np.ndarray]
+    nonzero: np.ndarray
+
+    def slots(self) -> list[tuple[Counter[Magnitudes], int]]:
+        """Pairs by magnitude, and non-zero inputs, of each step."""
+        return [
+            (Counter({key: int(values[slot]) for key, values in self.pairs.items()}), int(nonzero))
+            for slot, nonzero in enumerate(self.nonzero)
+        ]
 
 
 @dataclass(slots=True)
@@ -59,7 +66,7 @@ class Row:
     outputs: int = 0
     calls: dict[int, Call] = field(default_factory=dict)
     is_time_folded: bool = True
-    folded: list[str] = field(default_factory=list)
+    folded: dict[str, None] = field(default_factory=dict)
     by_sample: list[dict[Magnitudes, np.ndarray]] = field(default_factory=list)
     has_samples: bool = True
     declared_bits: tuple[int | None, int | None] = (None, None)
@@ -94,22 +101,20 @@ class Row:
         nonzero : inputs that are not zero, by step and sample as the pairs are
         batch, samples : number of the batch, and of samples in it
         """
-        slots = nonzero.shape[0]
+        slots = len(nonzero)
         self.has_samples &= nonzero.shape[1] == samples
         entry = self.calls.get(call)
         if entry is None or len(entry.nonzero) != slots:
-            entry = _merged_slots(entry, slots)
-            self.calls[call] = entry
+            entry = self.calls[call] = _with_slots(entry, slots)
         while len(self.by_sample) <= batch:
             self.by_sample.append({})
         here = self.by_sample[batch]
         for key, values in pairs.items():
-            for slot, count in enumerate(values.sum(axis=1).tolist()):
-                entry.pairs[slot][key] += count
+            by_step = values.sum(axis=1)
+            entry.pairs[key] = entry.pairs[key] + by_step if key in entry.pairs else by_step
             of_samples = values[0] if slots == 1 else values.sum(axis=0)
             here[key] = here[key] + of_samples if key in here else of_samples
-        for slot, count in enumerate(nonzero.sum(axis=1).tolist()):
-            entry.nonzero[slot] += count
+        entry.nonzero = entry.nonzero + nonzero.sum(axis=1)
 
 
 @dataclass(slots=True)
@@ -135,12 +140,12 @@ class NeuronRow:
         self.fed_by.extend(source for source in sources if source not in self.fed_by)
 
 
-def _merged_slots(entry: Call | None, slots: int) -> Call:
-    # a call that sees time in its leading dimension in one batch and not in another keeps the total
-    if entry is None:
-        return Call([Counter() for _ in range(slots)], [0] * slots)
-    total: Counter[Magnitudes] = Counter()
-    for pairs in entry.pairs:
-        total.update(pairs)
-    rest = slots - 1
-    return Call([total, *(Counter() for _ in range(rest))], [sum(entry.nonzero), *([0] * rest)])
+def _with_slots(entry: Call | None, slots: int) -> Call:
+    """A call that sees time in its leading dimension in one batch and not in another: the total."""
+    empty = Call({}, np.zeros(slots, dtype=np.int64))
+    if entry is not None:
+        for key, values in entry.pairs.items():
+            empty.pairs[key] = np.zeros(slots, dtype=np.int64)
+            empty.pairs[key][0] = values.sum()
+        empty.nonzero[0] = entry.nonzero.sum()
+    return empty

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,7 +30,7 @@ def counting_mode(model: nn.Module) -> Iterator[None]:
     seen: set[int] = set()
     restore = [_restorer(module, seen) for module in model.modules()]
     python_random, numpy_random = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=_devices(model)), torch.no_grad():
+    with torch.random.fork_rng(devices=_devices(model)), torch.no_grad(), _EAGER:
         try:
             model.eval()
             yield
@@ -38,6 +40,33 @@ def counting_mode(model: nn.Module) -> Iterator[None]:
             with ExitStack() as stack:  # each is put back, also when another one cannot be
                 for put_back in restore:
                     stack.callback(put_back)
+
+
+class _Eager:
+    """Compiled models run as they were written; for all threads that count, until the last ends."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._stance: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._users += 1
+            # without the compiler's module nothing can have been compiled; it takes seconds to load
+            if self._stance is None and "torch._dynamo" in sys.modules:
+                self._stance = torch.compiler.set_stance("force_eager")
+                self._stance.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._stance is not None:
+                stance, self._stance = self._stance, None
+                stance.__exit__(None, None, None)
+
+
+_EAGER = _Eager()
 
 
 def _restorer(module: nn.Module, seen: set[int]) -> Callable[[], None]:

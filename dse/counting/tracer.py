@@ -6,6 +6,7 @@ Global forward hooks tell in which module an operator runs; nothing of the model
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from collections import Counter
@@ -109,6 +110,7 @@ class Tracer(TorchDispatchMode):
         self._frames = [_Frame("", self._model)]
         self._call_numbers: Counter[str] = Counter()
         self._place = 0
+        self._was_folded = False
         self._neurons_running = 0
         self._weights.new_pass()
 
@@ -196,12 +198,14 @@ class Tracer(TorchDispatchMode):
             handle = _see_nothing
         elif name in KEEPS_DIRECT:
             handle = self._see_view
+        elif name in CREATION:
+            handle = _see_nothing
         elif name in FREE:
             handle = self._see_free
         elif name == "mul":
             handle = self._see_mul
         elif name in BATCH_NORM or name in ADDITIONS:
-            handle = self._see_affine
+            handle = functools.partial(self._see_affine, name)
         elif name in ELEMENT_WORK:
             handle = self._see_element
         else:
@@ -228,6 +232,7 @@ class Tracer(TorchDispatchMode):
 
         def see(func: Any, args: Any, kwargs: Any, output: Any) -> None:
             is_constant = self._constants.are_all(args, kwargs)
+            self._was_folded = False
             handle(func, args, kwargs, output)
             self._observer.forget()
             for index, name in written:
@@ -235,7 +240,7 @@ class Tracer(TorchDispatchMode):
                 for tensor in tree_leaves(value):
                     if not isinstance(tensor, Tensor):
                         continue
-                    if handle != self._see_affine:
+                    if not self._was_folded:
                         self._outputs.drop(tensor)
                     if self._constants.is_lasting(tensor):
                         self._weights.forget()
@@ -255,7 +260,7 @@ class Tracer(TorchDispatchMode):
             self._constants.add(output)
 
     def _see_free(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
-        if _qualified(func) not in CREATION and self._constants.are_all(args, kwargs):
+        if self._constants.are_all(args, kwargs):
             self._constants.add(output)
 
     def _see_element(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
@@ -288,26 +293,29 @@ class Tracer(TorchDispatchMode):
         # the frames: this, the handler, the dispatch, and what called the operator
         return self._contracting > 0 or sys._getframe(3).f_code in _CONTRACTION_CODES
 
-    def _see_affine(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
+    def _see_affine(self, name: str, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         """Fold an affine map of a layer's very output into the layer: batch-norm, or its bias."""
-        name = self._outputs.row(args[0]) or (self._outputs.row(args[1]) if len(args) > 1 else None)
-        row = None if name is None else self.ledger.rows[name]
-        if isinstance(row, Row) and row.weight is not None:
-            channels = row.geometry.c_out
-            folded = folds(_qualified(func), args, channels, row.operator, self._constants.has)
-            if folded == "bias":
-                row.has_bias = True
-            elif folded == "batch-norm":
-                row.folded.append(self._frames[-1].name)
-                self.ledger.assume("batch-norm of a layer's output is folded into that layer")
-            if folded:
-                tensor = output if isinstance(output, Tensor) else output[0]
-                self._outputs.add(tensor, row.name)
-                return
-        for source in args[:1]:
-            if func._schema.is_mutable:
-                self._outputs.drop(source)
+        source = self._outputs.row(args[0])
+        if source is None and len(args) > 1:
+            source = self._outputs.row(args[1])
+        if source is not None and self._fold(name, args, source):
+            tensor = output if isinstance(output, Tensor) else output[0]
+            self._outputs.add(tensor, source)
+            self._was_folded = True
+            return
         self._see_element(func, args, kwargs, output)
+
+    def _fold(self, name: str, args: Any, source: str) -> bool:
+        row = self.ledger.rows[source]
+        if not isinstance(row, Row) or row.weight is None:
+            return False
+        folded = folds(name, args, row.geometry.c_out, row.operator, self._constants.has)
+        if folded == "bias":
+            row.has_bias = True
+        elif folded == "batch-norm":
+            row.folded[self._frames[-1].name] = None
+            self.ledger.assume("batch-norm of a layer's output is folded into that layer")
+        return folded is not None
 
     def _see_unknown(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         if self._constants.are_all(args, kwargs):

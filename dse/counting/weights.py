@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,18 +116,25 @@ def code_bits(by_channel: Tensor) -> int | None:
     for channel in by_channel:
         if not _has_few_values(channel):
             return None
-        magnitudes = channel.double().abs().unique()
-        steps = torch.cat([magnitudes[:1], magnitudes.diff()])
-        steps = steps[steps > 0]
-        if not len(steps):
+        magnitudes = [value for value in channel.double().abs().unique().tolist() if value]
+        if not magnitudes:
             continue
-        codes = magnitudes / steps.min()
+        step = functools.reduce(functools.partial(_common, magnitudes[-1]), magnitudes)
+        codes = [value / step for value in magnitudes]
         # a hundredth of a step: room for the rounding of 127 * c, and of c found as a difference
-        if bool(((codes - codes.round()).abs() > 0.01).any()):
+        if any(abs(code - round(code)) > 0.01 for code in codes):
             return None
-        largest = max(largest, round(float(codes.max())))
+        largest = max(largest, round(codes[-1]))
     bits = largest.bit_length() + 1
-    return bits if 0 < largest < _MOST_CODES // 2 + 1 else None
+    return bits if 0 < largest <= _MOST_CODES // 2 else None
+
+
+def _common(largest: float, first: float, second: float) -> float:
+    """The largest step of which both are multiples, by Euclid, down to the finest of 8 bits."""
+    while second > largest / _MOST_CODES / 2:
+        first, second = second, first - second * round(first / second)
+        second = abs(second)
+    return first
 
 
 def _has_few_values(channel: Tensor) -> bool:
