@@ -214,12 +214,12 @@ def test_sparse_and_nested_tensors_are_named():
 
 
 def test_a_fault_of_the_bookkeeping_is_not_blamed_on_the_model(monkeypatch):
-    from dse.counting import tracer
+    from dse.counting import observe
 
     def fail(*_):
         raise KeyError("ours")
 
-    monkeypatch.setattr(tracer.Observer, "see", fail)
+    monkeypatch.setattr(observe.Observer, "see", fail)
     with pytest.raises(KeyError, match="ours"):
         count(nn.Linear(3, 2), torch.randn(1, 3))
 

@@ -1,0 +1,115 @@
+"""Frames: which module is running, told by global forward hooks: no module is changed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+from dse.errors import TracingError
+
+
+@dataclass(slots=True)
+class Frame:
+    """A module that is running.
+
+    first_input : shape of its first argument
+    products : how many products of each operator it has made
+    """
+
+    name: str
+    module: nn.Module
+    first_input: tuple[int, ...] = ()
+    products: dict[str, int] | None = None
+
+    def number(self, operator: str) -> int:
+        """The number of its next product of this operator."""
+        if self.products is None:
+            self.products = {}
+        index = self.products.get(operator, 0)
+        self.products[operator] = index + 1
+        return index
+
+
+class Frames:
+    """The modules that are running, innermost last.
+
+    on_neurons : called when a module that declares its neurons begins (without tensors), and with
+        its input and output when it has run
+    where : the module that was entered last, for the message of a model that raised
+    neurons_running : how many modules that declare their neurons are running
+    """
+
+    def __init__(
+        self, model: nn.Module, on_neurons: Callable[..., None], *, finds_neurons: bool
+    ) -> None:
+        self._model = model
+        self._names = {id(module): name for name, module in model.named_modules()}
+        self._on_neurons = on_neurons
+        self._finds_neurons = finds_neurons
+        self._thread = threading.get_ident()
+        self._declaring: dict[type, bool] = {}
+        self._stack: list[Frame] = []
+        self.where = ""
+        self.neurons_running = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Before a forward pass."""
+        self._stack = [Frame("", self._model)]
+        self.neurons_running = 0
+        self._thread = threading.get_ident()
+
+    @property
+    def innermost(self) -> Frame:
+        """The module that is running."""
+        return self._stack[-1]
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Follow the modules of this thread."""
+        with ExitStack() as stack:
+            before = register_module_forward_pre_hook(self._enter)
+            stack.callback(before.remove)
+            after = register_module_forward_hook(self._leave, always_call=True)
+            stack.callback(after.remove)
+            yield
+
+    def _enter(self, module: nn.Module, args: Any) -> None:
+        name = self._names.get(id(module))
+        if threading.get_ident() != self._thread:
+            if name is not None:
+                raise TracingError(f"{name} runs in a thread of its own, where nobody counts")
+            return  # another model, of somebody else
+        if name is None:
+            name = f"{self._stack[-1].name}/{type(module).__name__}"
+        first = args[0] if args else None
+        shape = first.shape if isinstance(first, Tensor) else ()
+        self._stack.append(Frame(name, module, shape))
+        self.where = name
+        if self._declares_neurons(module):
+            self.neurons_running += 1
+            if self._finds_neurons:
+                self._on_neurons(name, module)
+
+    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        frame = self._stack.pop()
+        if not self.neurons_running or not self._declares_neurons(module):
+            return
+        self.neurons_running -= 1
+        is_plain = isinstance(output, Tensor) and args and isinstance(args[0], Tensor)
+        if self._finds_neurons and is_plain:
+            self._on_neurons(frame.name, module, args[0], output)
+
+    def _declares_neurons(self, module: nn.Module) -> bool:
+        kind = type(module)
+        if kind not in self._declaring:
+            self._declaring[kind] = hasattr(kind, "neuron_events")
+        return self._declaring[kind]
