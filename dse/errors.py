@@ -8,7 +8,8 @@ DseError
 │   └── DataError          a data set that is missing, damaged or unknown
 ├── RunFolderError         a run folder that cannot be used as it is
 ├── TracingError           a model that cannot be counted (it raised, it has no data)
-│   └── NotFiniteError     a value that flows, or a weight, is NaN or infinite
+│   ├── NotFiniteError     a value that flows, or a weight, is NaN or infinite
+│   └── ExpansionRefused   a fused operator in a form whose hidden products nobody knows
 ├── CheckpointError        weights that cannot be read
 └── TrialFailure           an expected failure of one trial: it becomes a record, the sweep goes on
     ├── BuildFailure       a design that cannot be built
@@ -62,6 +63,10 @@ class TracingError(DseError):
 
 class NotFiniteError(TracingError):
     """A model through which NaN or infinite values flow: they have no operation count."""
+
+
+class ExpansionRefused(TracingError):
+    """A fused operator in a form whose hidden products nobody knows: it stays uncounted."""
 
 
 class CheckpointError(DseError):

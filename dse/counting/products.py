@@ -23,6 +23,7 @@ class Products:
     """Counts the products of one model, and plans what comes again at the next pass.
 
     by_element : decide real tensors element by element
+    declared_bits : widths of the factors of a fused operator that is being expanded
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Products:
         self._frames = frames
         self._constants = constants
         self._by_element = by_element
+        self.declared_bits: tuple[int | None, int | None] = (None, None)
         self._observer = Observer(by_element=by_element)
         self._weights = Weights()
         self._plans: dict[int, Plan] = {}
@@ -124,7 +126,7 @@ class Products:
         row = self._ledger.rows.get(name)
         if row is None:
             row = self._ledger.rows[name] = Row(name, operator, product.geometry, side)
-            row.declare(self._frames.innermost.module)
+            row.declare(self._frames.innermost.module, self.declared_bits)
         if not isinstance(row, Row):
             raise TracingError(f"{name}: neurons that also multiply tensors cannot be told apart")
         return row

@@ -81,11 +81,15 @@ class Row:
         """All sides that are data."""
         return (self.left, self.right) if self.weight is None else (self.operand,)
 
-    def declare(self, module: nn.Module) -> None:
-        """Take the bit widths that a quantised layer declares of itself."""
+    def declare(self, module: nn.Module, operator: tuple[int | None, int | None]) -> None:
+        """Take the bit widths that a quantised layer, or the operator in it, says it has.
+
+        operator : of the two factors, as a fused operator multiplies them
+        """
+        data, weight = operator[::-1] if self.weight == "left" else operator
         found = (getattr(module, name, None) for name in ("weight_bits", "activation_bits"))
-        weight, activation = (bits if type(bits) is int and bits > 0 else None for bits in found)
-        self.declared_bits = (weight, activation)
+        by_weight, by_data = (bits if type(bits) is int and bits > 0 else None for bits in found)
+        self.declared_bits = (by_weight or weight, by_data or data)
 
     def see_weight(self, weight: Weight) -> None:
         """Add what the weight held at one call."""

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_leaves
 
 from dse.counting.dataflow import FoundNeurons
-from dse.counting.expansions import EXPANSIONS, NoExpansion
+from dse.counting.expansions import BITS, EXPANSIONS, UNPACKED_WEIGHTS
 from dse.counting.folding import ADDITIONS, folds
 from dse.counting.frames import Frames
 from dse.counting.ledger import Ledger
@@ -28,6 +28,7 @@ from dse.counting.products import Products
 from dse.counting.provenance import Constants, Outputs, frozen_constants
 from dse.counting.rows import Row
 from dse.counting.rules import CONTRACTIONS, RULES, elements
+from dse.errors import ExpansionRefused
 
 _Handler = Callable[[Any, Any, Any, Any], None]
 _OWN_NAMESPACES = frozenset({"aten", "prim", "prims", "profiler"})
@@ -130,6 +131,8 @@ class Tracer(TorchDispatchMode):
             handle = self._see_product
         elif packet in EXPANSIONS:
             handle = self._see_fused
+        elif packet in UNPACKED_WEIGHTS:
+            handle = self._see_unpacked
         elif _is_composite(func):
             return None
         elif not any("Tensor" in str(argument.type) for argument in func._schema.arguments):
@@ -270,11 +273,20 @@ class Tracer(TorchDispatchMode):
         if self._constants.are_all(args, kwargs):
             self._constants.add(output)
             return
+        packet = func._overloadpacket
+        outer = self._products.declared_bits
+        self._products.declared_bits = BITS.get(packet, outer)
         try:
             with self:
-                EXPANSIONS[func._overloadpacket](*args, **kwargs)
-        except NoExpansion:
+                EXPANSIONS[packet](*args, **kwargs)
+        except ExpansionRefused:
             self._see_unknown(func, args, kwargs, output)
+        finally:
+            self._products.declared_bits = outer
+
+    def _see_unpacked(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
+        """Parameters that come out of an opaque object."""
+        self._constants.add(output)
 
     def _see_product(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         row = None if kwargs else self._products.follow_plan(func, args)
