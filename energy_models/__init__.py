@@ -6,6 +6,7 @@ from energy_models.estimate import EnergyBreakdown, LayerEnergy, estimate
 from energy_models.layers import (
     Geometry,
     LayerCounts,
+    ModuleCounts,
     NeuronUpdates,
     OpCounts,
     OperandCounts,
@@ -22,6 +23,7 @@ __all__ = [
     "LayerCounts",
     "LayerEnergy",
     "ModelCounts",
+    "ModuleCounts",
     "NeuronUpdates",
     "OpCounts",
     "OperandCounts",

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from energy_models.errors import CountsError
-from energy_models.layers import LayerCounts, NeuronUpdates, OpCounts
+from energy_models.layers import LayerCounts, ModuleCounts, NeuronUpdates, OpCounts
 
 SCHEMA = 1
 
@@ -73,6 +73,7 @@ class ModelCounts:
     """What a network did, per sample.
 
     samples : how many samples were run      time_steps : T, 1 where there is no time
+    batches : forward passes over which the samples were spread
     time_steps_from : who says so: declared, repeated calls, or the leading dimension
     reading : how real tensors are classed: `tensor` (every value real), or `element` (a value that
         is an integer up to 8 by itself)
@@ -83,6 +84,7 @@ class ModelCounts:
     spread : variation of the totals over samples, by class; empty where samples are not told apart
     warnings : what looks wrong: spikes that stopped being binary, time that nobody finds
     assumptions : what the reader has to know to print the numbers
+    modules : every module that was called, with its class; empty where nobody looked
     """
 
     samples: int
@@ -96,6 +98,8 @@ class ModelCounts:
     reading: str = "tensor"
     spread: Mapping[str, Spread] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    modules: tuple[ModuleCounts, ...] = ()
+    batches: int = 1
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -138,6 +142,7 @@ class ModelCounts:
         return {
             "schema": SCHEMA,
             "samples": self.samples,
+            "batches": self.batches,
             "time_steps": self.time_steps,
             "time_steps_from": self.time_steps_from,
             "reading": self.reading,
@@ -155,6 +160,7 @@ class ModelCounts:
             "spread": {name: spread.to_dict() for name, spread in self.spread.items()},
             "warnings": list(self.warnings),
             "assumptions": list(self.assumptions),
+            "modules": [module.to_dict() for module in self.modules],
         }
 
     @classmethod
@@ -184,6 +190,8 @@ class ModelCounts:
                     name: Spread(**numbers) for name, numbers in document.get("spread", {}).items()
                 },
                 warnings=tuple(document.get("warnings", ())),
+                modules=tuple(ModuleCounts.from_dict(row) for row in document.get("modules", ())),
+                batches=document.get("batches", 1),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CountsError(f"count document: missing or misshapen entry: {error}") from error

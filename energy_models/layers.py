@@ -151,6 +151,43 @@ class StepCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class ModuleCounts:
+    """A module of the model, as it was called: a layer, normalisation, pooling, neurons, a block.
+
+    name : module path
+    classes : qualified names of its class and of its bases, most derived first
+    elements_in, elements_out : values of the first tensor that entered and left, per sample
+    has_weight : it has a parameter `weight` (an affine normalisation, a layer)
+    inputs : what entered, one entry a call of a pass; empty where nobody looked (the conventions
+        ask for it of pooling alone)
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    elements_in: float
+    elements_out: float
+    has_weight: bool = False
+    inputs: tuple[OperandCounts, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name."""
+        return {
+            "name": self.name,
+            "classes": list(self.classes),
+            "elements_in": self.elements_in,
+            "elements_out": self.elements_out,
+            "has_weight": self.has_weight,
+            "inputs": [one.to_dict() for one in self.inputs],
+        }
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> ModuleCounts:
+        """Read what `to_dict` wrote."""
+        inputs = tuple(OperandCounts.from_dict(one) for one in row["inputs"])
+        return cls(**{**row, "classes": tuple(row["classes"]), "inputs": inputs})
+
+
+@dataclass(frozen=True, slots=True)
 class OperandCounts:
     """The data on one side of a layer's products; a product of two activations has two.
 
@@ -160,6 +197,9 @@ class OperandCounts:
     is_signed : some value was negative
     bits : width in which the values flowed
     smallest, largest : of the magnitudes of the non-zero values; 0 where there are none
+    magnitude : sum of abs(x), per sample; None where nobody added them up
+    reached : products inside the borders that its non-zero values enter, whatever the value of
+        the other factor, per sample; None where nobody counted them
     """
 
     kind: str
@@ -170,6 +210,8 @@ class OperandCounts:
     bits: int = 0
     smallest: float = 0.0
     largest: float = 0.0
+    magnitude: float | None = None
+    reached: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name."""
@@ -199,6 +241,7 @@ class LayerCounts:
     neurons, updates : of a neuron row
     fed_by : names of the rows whose output a neuron row reads
     operands : the data that flowed into the products, one entry a side that is no weight
+    call_operands : the same for each of `calls`; empty where it would mix calls of several batches
     steps, calls : effective counts by time step, and by call of the module
     folded : modules that fold into this layer at inference
     """
@@ -223,6 +266,7 @@ class LayerCounts:
     updates: NeuronUpdates = field(default_factory=NeuronUpdates)
     fed_by: tuple[str, ...] = ()
     operands: tuple[OperandCounts, ...] = ()
+    call_operands: tuple[tuple[OperandCounts, ...], ...] = ()
     steps: tuple[StepCounts, ...] = ()
     calls: tuple[StepCounts, ...] = ()
     folded: tuple[str, ...] = ()
@@ -250,6 +294,7 @@ class LayerCounts:
             "updates": self.updates.to_dict(),
             "fed_by": list(self.fed_by),
             "operands": [operand.to_dict() for operand in self.operands],
+            "call_operands": [[one.to_dict() for one in call] for call in self.call_operands],
             "steps": [step.to_dict() for step in self.steps],
             "calls": [call.to_dict() for call in self.calls],
             "folded": list(self.folded),
@@ -280,6 +325,10 @@ class LayerCounts:
             updates=NeuronUpdates(**row["updates"]),
             fed_by=tuple(row["fed_by"]),
             operands=tuple(OperandCounts.from_dict(one) for one in row.get("operands", ())),
+            call_operands=tuple(
+                tuple(OperandCounts.from_dict(one) for one in call)
+                for call in row.get("call_operands", ())
+            ),
             steps=tuple(StepCounts(**step) for step in row["steps"]),
             calls=tuple(StepCounts(**call) for call in row["calls"]),
             folded=tuple(row["folded"]),

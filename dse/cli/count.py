@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from dse.errors import TargetError
 if TYPE_CHECKING:
     from dse.counting.crosscheck import Check
     from energy_models import ModelCounts
+    from energy_models.conventions import Convention
 
 Target = Annotated[
     str,
@@ -67,6 +69,14 @@ def count(
     check: Annotated[
         bool, typer.Option("--check", help="beside fvcore's dense counts, an independent witness")
     ] = False,
+    conventions: Annotated[
+        bool,
+        typer.Option(
+            "--conventions",
+            help="beside what the papers' formula, syops, NeuroBench, SpikingJelly and "
+            "keras-spiking would print",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Count the operations of a network, per layer and per sample.
@@ -92,15 +102,24 @@ def count(
         from dse.counting.crosscheck import check as compare
 
         checked = compare(own.model, own.batch, counts)
+    rows: list[Convention] | None = None
+    if conventions:
+        from energy_models.conventions import compare as compare_conventions
+
+        rows = compare_conventions(counts)
     if as_json:
         document = counts.to_dict()
         if checked is not None:
             document["check"] = {"ours": checked.ours, "fvcore": checked.fvcore}
+        if rows is not None:
+            document["conventions"] = [row.to_dict() for row in rows]
         terminal.as_json(document)
     else:
         _print_counts(counts)
         if checked is not None:
             _print_check(checked)
+        if rows is not None:
+            _print_conventions(rows)
     if counts.uncounted or (checked is not None and not checked.agrees):
         raise typer.Exit(1)
 
@@ -178,3 +197,34 @@ def _print_check(check: Check) -> None:
                 terminal.result(f"  {name}: ours {ours:,.0f}, fvcore {theirs:,.0f}")
         if check.not_seen_by_fvcore:
             terminal.result(f"  fvcore does not count: {', '.join(check.not_seen_by_fvcore)}")
+
+
+def _print_conventions(rows: Sequence[Convention]) -> None:
+    from energy_models.units import format_count as number
+
+    def amount(value: float | None, off_percent: float | None = None) -> str:
+        if value is None:
+            return "-"
+        return number(value) if off_percent is None else f"{number(value)} ({off_percent:+.3g} %)"
+
+    terminal.table(
+        ("convention", "AC", "MAC", "total", "dense", "neuron updates"),
+        [
+            (
+                row.name,
+                amount(row.ac, row.ac_off_percent),
+                amount(row.mac, row.mac_off_percent),
+                amount(row.total, row.total_off_percent),
+                amount(row.dense),
+                amount(row.neuron_updates),
+            )
+            for row in rows
+        ],
+        title="what others would print of the same run, per sample, and how far it is from the "
+        "exact effective products; - where there is no such number",
+        left=("convention",),
+    )
+    for row in rows:
+        terminal.result(f"{row.name} ({row.source}): {row.says}")
+        for note in row.notes:
+            terminal.result(f"  {note}")
