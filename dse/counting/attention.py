@@ -42,7 +42,7 @@ def attend(
     Raises ExpansionRefused for nested tensors.
     """
     refuse_nested(query, key, value)
-    batch, heads, queries, features = query.shape
+    batch, heads, _, features = query.shape
     key, value = (_repeat_heads(tensor, heads) for tensor in (key, value))
     left, right = query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2)
     scale = 1 / math.sqrt(features) if scale is None else scale
@@ -91,7 +91,7 @@ def flash_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    dropout_p: float = 0.0,
+    dropout_p: Any = 0.0,
     is_causal: bool = False,
     *rest: Any,
     scale: float | None = None,
@@ -131,8 +131,24 @@ def overrideable_attention(
     *rest: Any,
     scale: float | None = None,
 ) -> Tensor:
-    """`_scaled_dot_product_fused_attention_overrideable`, and the form for Apple's GPUs."""
+    """`_scaled_dot_product_fused_attention_overrideable`."""
     return attend(query, key, value, attn_bias, is_causal=is_causal, scale=scale)
+
+
+def attention_for_mps(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    dropout_mask: Tensor | None = None,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """`_scaled_dot_product_attention_math_for_mps`."""
+    return attend(query, key, value, attn_mask, is_causal=is_causal, scale=scale)
 
 
 def efficient_attention_forward(
@@ -162,9 +178,11 @@ def efficient_attention_forward(
             "attention over sequences of several lengths, or in a sliding window, is not counted"
         )
     offset = key.shape[1] - query.shape[1] if custom_mask_type == 2 else 0
-    by_head = (tensor.transpose(1, 2) for tensor in (query, key, value))
+    query, key, value = (tensor.transpose(1, 2) for tensor in (query, key, value))
     is_causal = custom_mask_type != 0
-    context = attend(*by_head, bias, is_causal=is_causal, causal_offset=offset, scale=scale)
+    context = attend(
+        query, key, value, bias, is_causal=is_causal, causal_offset=offset, scale=scale
+    )
     return context.transpose(1, 2)
 
 
@@ -201,8 +219,8 @@ def multi_head_attention(
     else:
         inputs = (query, key, value)
         parts = tuple(linear(*one) for one in zip(inputs, weights, biases, strict=True))
-    by_head = (part.unflatten(-1, (num_head, -1)).transpose(1, 2) for part in parts)
-    context = attend(*by_head, _takes_part(mask, mask_type), softmax=torch.softmax)
+    left, right, values = (part.unflatten(-1, (num_head, -1)).transpose(1, 2) for part in parts)
+    context = attend(left, right, values, _takes_part(mask, mask_type), softmax=torch.softmax)
     return linear(context.transpose(1, 2).flatten(2), proj_weight, proj_bias)
 
 

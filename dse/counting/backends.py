@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dse.errors import ExpansionRefused
 
-Scalars = Sequence[float | None]
+Scalars = Sequence[Any]
 _UNARY: dict[str, Callable[[Tensor, Scalars, str | None], Tensor]] = {
     "none": lambda x, scalars, algorithm: x,
     "relu": lambda x, scalars, algorithm: F.relu(x),
@@ -99,8 +99,9 @@ def plain_convolution(
 ) -> Tensor:
     """`_slow_conv2d_forward`, `slow_conv_dilated2d`, `conv_depthwise3d` and the like."""
     groups = x.shape[1] // weight.shape[1]
-    geometry = (_per_dimension(one, len(kernel_size)) for one in (stride, padding, dilation))
-    return convolve(x, weight, bias, *geometry, groups)
+    given = (stride, padding, dilation)
+    stride, padding, dilation = (_per_dimension(one, len(kernel_size)) for one in given)
+    return convolve(x, weight, bias, stride, padding, dilation, groups)
 
 
 def plain_transposed_convolution(
@@ -127,8 +128,8 @@ def nnpack_convolution(
     stride: Sequence[int] | int = 1,
 ) -> Tensor:
     """`_nnpack_spatial_convolution`."""
-    geometry = (_per_dimension(one, weight.dim() - 2) for one in (stride, padding, 1))
-    return convolve(x, weight, bias, *geometry, 1)
+    stride = _per_dimension(stride, weight.dim() - 2)
+    return convolve(x, weight, bias, stride, padding, [1] * len(stride), groups=1)
 
 
 def convolution_over_time(x: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:

@@ -34,26 +34,26 @@ def _existing(namespace: Any, table: dict[str, Expansion]) -> Table:
     }
 
 
-_ATTENTION = {
+_ATTENTION: dict[str, Expansion] = {
     "_scaled_dot_product_flash_attention_for_cpu": attention.attention_for_cpu,
     "_scaled_dot_product_flash_attention": attention.flash_attention,
     "_scaled_dot_product_efficient_attention": attention.biased_attention,
     "_scaled_dot_product_cudnn_attention": attention.biased_attention,
     "_scaled_dot_product_fused_attention_overrideable": attention.overrideable_attention,
-    "_scaled_dot_product_attention_math_for_mps": attention.overrideable_attention,
+    "_scaled_dot_product_attention_math_for_mps": attention.attention_for_mps,
     "_efficient_attention_forward": attention.efficient_attention_forward,
     "_native_multi_head_attention": attention.multi_head_attention,
     "_transformer_encoder_layer_fwd": attention.encoder_layer,
 }
 
-_RECURRENT = {
+_RECURRENT: dict[str, Expansion] = {
     "mkldnn_rnn_layer": recurrent.mkldnn_rnn_layer,
     "_cudnn_rnn": recurrent.cudnn_rnn,
     "quantized_lstm": quantized.quantized_lstm,
     "quantized_gru": quantized.quantized_gru,
 }
 
-_CONVOLUTIONS = {
+_CONVOLUTIONS: dict[str, Expansion] = {
     "mkldnn_convolution": backends.convolution,
     "miopen_convolution": backends.convolution,
     "miopen_depthwise_convolution": backends.convolution,
@@ -79,13 +79,13 @@ _CONVOLUTIONS = {
     "mkldnn_linear": backends.linear,
 }
 
-_POINTWISE = {
+_POINTWISE: dict[str, Expansion] = {
     "_linear_pointwise": backends.linear_pointwise,
     "_convolution_pointwise": backends.convolution_pointwise,
     "_convolution_transpose_pointwise": backends.transposed_convolution_pointwise,
 }
 
-_CONTRACTIONS = {
+_CONTRACTIONS: dict[str, Expansion] = {
     "_trilinear": contractions.trilinear,
     "_cdist_forward": contractions.distances,
     "_pdist_forward": contractions.pair_distances,
@@ -134,7 +134,7 @@ for _d in (1, 2, 3):
         f"conv_transpose{_d}d": quantized.static_convolution(_d, _unchanged, is_transposed=True),
         f"conv_transpose{_d}d_dynamic": quantized.dynamic_convolution(_d, is_transposed=True),
     }
-_HALF = {
+_HALF: dict[str, Expansion] = {
     "linear_dynamic_fp16": quantized.half_linear,
     "linear_relu_dynamic_fp16": quantized.relu_of_half_linear,
 }
@@ -158,8 +158,6 @@ BITS: dict[Any, tuple[int | None, int | None]] = {
 }
 
 # What these return is made of parameters alone, which they read from an opaque object.
-UNPACKED_WEIGHTS = frozenset(
-    getattr(packed, name)
-    for name in ("linear_unpack", "linear_unpack_fp16")
-    + tuple(f"conv{kind}{d}d_unpack" for kind in ("", "_transpose") for d in (1, 2, 3))
-)
+_UNPACKING = [f"conv{kind}{d}d_unpack" for kind in ("", "_transpose") for d in (1, 2, 3)]
+_UNPACKING += ["linear_unpack", "linear_unpack_fp16"]
+UNPACKED_WEIGHTS = frozenset(getattr(packed, name) for name in _UNPACKING)

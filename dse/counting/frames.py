@@ -19,21 +19,33 @@ class Frame:
     """A module that is running.
 
     first_input : shape of its first argument
-    products : how many products of each operator it has made
+    products : how many layers of each operator it has shown
+    rows : the row of each layer, by operator and memory of its weight
     """
 
     name: str
     module: nn.Module
     first_input: tuple[int, ...] = ()
     products: dict[str, int] | None = None
+    rows: dict[tuple[str, int], str] | None = None
 
     def number(self, operator: str) -> int:
-        """The number of its next product of this operator."""
+        """The number of its next layer of this operator."""
         if self.products is None:
             self.products = {}
         index = self.products.get(operator, 0)
         self.products[operator] = index + 1
         return index
+
+    def row_with(self, operator: str, weight: int) -> str | None:
+        """The row of a layer that has run here with this weight, at its address."""
+        return None if self.rows is None else self.rows.get((operator, weight))
+
+    def keep(self, operator: str, weight: int, row: str) -> None:
+        """A layer with this weight has a row: it may run here again, as in a recurrent layer."""
+        if self.rows is None:
+            self.rows = {}
+        self.rows[operator, weight] = row
 
 
 class Frames:

@@ -82,8 +82,9 @@ class Observer:
         if reached.shape[0] > 1:
             marks = self._look(x, wants_counts=True)
             assert marks.counts is not None
-            pairs = torch.einsum("lbk,bk->lb", marks.counts.double(), reached.double()).long()
-            return self._sight(side, marks, pairs[:, None], x.shape[0])
+            # matrices with a weight each: neither time nor samples tell them apart
+            pairs = torch.einsum("lbk,bk->l", marks.counts.double(), reached.double()).long()
+            return self._sight(side, marks, pairs[:, None, None], 1)
         if side == "right":
             x = x.reshape(-1, 1, x.shape[2])
         if weight.same is not None:

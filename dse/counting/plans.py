@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from dse.counting import kernel
@@ -36,6 +37,7 @@ class Plan:
         "_tolerance",
         "_version",
         "_weight",
+        "address",
         "call",
         "first_input",
         "row",
@@ -58,6 +60,7 @@ class Plan:
         self._module = module
         self._seen = (func, x.shape, x.stride(), x.dtype, factor.data_ptr(), factor.stride())
         self._version = factor._version
+        self.address = factor.data_ptr()
         self._others = _others(args)
         self.first_input = first_input
         self.row, self.call = row, call
@@ -74,6 +77,8 @@ class Plan:
         if module is not self._module or len(args) <= self._weight:
             return False
         x, factor = args[self._input], args[self._weight]
+        if x.layout is not torch.strided or factor.layout is not torch.strided:
+            return False
         seen = (func, x.shape, x.stride(), x.dtype, factor.data_ptr(), factor.stride())
         return (
             seen == self._seen

@@ -75,20 +75,23 @@ class Products:
             return None
         self._pass.see_planned(plan, *seen)
         self._call_numbers[row.name] += 1
-        frame.number(row.operator)
+        if frame.row_with(row.operator, plan.address) is None:
+            frame.number(row.operator)
+            frame.keep(row.operator, plan.address, row.name)
         return row
 
     def look(self, func: Any, args: Any, product: Product, side: Side | None) -> Row:
         """Count a product from its operands, and plan how to do so at the next pass."""
         frame = self._frames.innermost
-        row = self._row(product, side)
+        factor = None if side is None else product.factors[0 if side == "left" else 1]
+        is_kept = factor is not None and self._constants.is_lasting(factor)
+        address = factor.data_ptr() if factor is not None and is_kept else None
+        row = self._row(product, side, address)
         if product.bias is not None and self._constants.is_weight(product.bias):
             row.has_bias = True
-        is_kept = False
         weight = None
         try:
             if side is not None:
-                is_kept = self._constants.is_lasting(product.factors[0 if side == "left" else 1])
                 weight = self._weights.of(product, side, is_kept=is_kept)
             sight = self._observer.see(product, side, weight)
         except NotFiniteError as error:
@@ -119,14 +122,22 @@ class Products:
         other: Tensor = product.factors[1 if side == "left" else 0]
         return side is not None and self._constants.is_weight(other)
 
-    def _row(self, product: Product, side: Side | None) -> Row:
-        """The row of a product; a new one on its first call."""
+    def _row(self, product: Product, side: Side | None, address: int | None) -> Row:
+        """The row of a product; a new one on its first call.
+
+        address : of a weight that stays: the same one in the same module is the same layer
+        """
         operator = product.operator if side is None else product.operator_with_weight
-        name = self._row_name(operator, side)
+        frame = self._frames.innermost
+        name = None if address is None else frame.row_with(operator, address)
+        if name is None:
+            name = self._row_name(operator, side)
+            if address is not None:
+                frame.keep(operator, address, name)
         row = self._ledger.rows.get(name)
         if row is None:
             row = self._ledger.rows[name] = Row(name, operator, product.geometry, side)
-            row.declare(self._frames.innermost.module, self.declared_bits)
+            row.declare(frame.module, self.declared_bits)
         if not isinstance(row, Row):
             raise TracingError(f"{name}: neurons that also multiply tensors cannot be told apart")
         return row

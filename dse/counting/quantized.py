@@ -157,7 +157,7 @@ def dynamic_cell(step: Step) -> Callable[..., Tensor | tuple[Tensor, Tensor]]:
     """`quantized::quantized_lstm_cell_dynamic` and the like; the biases are packed as well."""
 
     def expansion(
-        x: Tensor, hx: Tensor | Sequence[Tensor], w_ih: Packed, w_hh: Packed, *biases: Tensor
+        x: Tensor, hx: Any, w_ih: Packed, w_hh: Packed, *biases: Tensor
     ) -> Tensor | tuple[Tensor, Tensor]:
         has_cell = not isinstance(hx, Tensor)
         state, cell = hx if has_cell else (hx, hx[:, :0])

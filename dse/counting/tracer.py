@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
+from dse.counting.contractions import dense_call
 from dse.counting.dataflow import FoundNeurons
 from dse.counting.expansions import BITS, EXPANSIONS, UNPACKED_WEIGHTS
 from dse.counting.folding import ADDITIONS, folds
@@ -159,7 +160,8 @@ class Tracer(TorchDispatchMode):
         self._contracting += is_contraction
         try:
             with self:
-                return func.decompose(*args, **kwargs)
+                # PyTorch's own parts, as they run without us: `decompose` may know others
+                return func._op_dk(_COMPOSITE, *args, **kwargs)
         finally:
             self._contracting -= is_contraction
 
@@ -273,12 +275,16 @@ class Tracer(TorchDispatchMode):
         if self._constants.are_all(args, kwargs):
             self._constants.add(output)
             return
-        packet = func._overloadpacket
+        self._run_in_the_open(EXPANSIONS[func._overloadpacket], func, args, kwargs, output)
+
+    def _run_in_the_open(
+        self, expansion: Any, func: Any, args: Any, kwargs: Any, output: Any
+    ) -> None:
         outer = self._products.declared_bits
-        self._products.declared_bits = BITS.get(packet, outer)
+        self._products.declared_bits = BITS.get(func._overloadpacket, outer)
         try:
             with self:
-                EXPANSIONS[packet](*args, **kwargs)
+                expansion(*args, **kwargs)
         except ExpansionRefused:
             self._see_unknown(func, args, kwargs, output)
         finally:
@@ -299,6 +305,9 @@ class Tracer(TorchDispatchMode):
         if not _is_plain(args):
             self._see_unknown(func, args, kwargs, output)
             return None
+        if not _is_dense(args):
+            self._run_in_the_open(dense_call(func), func, args, kwargs, output)
+            return None
         if kwargs:
             kwargs = {name: value for name, value in kwargs.items() if name != "out"}
         product = RULES.get(func._overloadpacket, elements)(*args, **kwargs, output=output)
@@ -313,6 +322,7 @@ class Tracer(TorchDispatchMode):
         return self._products.look(func, args, product, side)
 
 
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 _CONTRACTION_CODES = frozenset(
     {torch.functional.einsum.__code__, torch.functional.tensordot.__code__}
 )
@@ -330,13 +340,13 @@ def _qualified(func: Any) -> str:
 
 def _is_composite(func: Any) -> bool:
     return func._can_decompose() and torch._C._dispatch_has_kernel_for_dispatch_key(
-        func.name(), torch._C.DispatchKey.CompositeImplicitAutograd
+        func.name(), _COMPOSITE
     )
 
 
 def _is_plain(args: Any) -> bool:
-    return not any(
-        isinstance(arg, Tensor)
-        and (arg.layout is not torch.strided or arg.is_nested or arg.is_complex())
-        for arg in args
-    )
+    return not any(isinstance(arg, Tensor) and (arg.is_nested or arg.is_complex()) for arg in args)
+
+
+def _is_dense(args: Any) -> bool:
+    return all(arg.layout is torch.strided for arg in args if isinstance(arg, Tensor))
