@@ -89,6 +89,7 @@ class Counter:
         try:
             with self._tracer.forward_pass(size) as seen:
                 output = self._model(*inputs)
+                self._tracer.see_output(output)
         except TracingError:
             raise
         except Exception as error:

@@ -63,10 +63,33 @@ class Ledger:
         self.element_calls[name] += calls
         self.elements[name] += elements
 
+    def found_row(self, name: str, fed_by: Iterable[str]) -> NeuronRow:
+        """The row of neurons that were found; a new one stands behind the layers that feed it."""
+        if isinstance(self.rows.get(name), Row):
+            name = f"{name}/neuron"
+        if name not in self.rows:
+            names = list(self.rows)
+            behind = [names.index(source) + 1 for source in fed_by if source in self.rows]
+            names.insert(max(behind, default=len(names)), name)
+            rows = {**self.rows, name: NeuronRow(name, is_found=True)}
+            self.rows = {key: rows[key] for key in names}
+        return self.neuron_row(name)
+
     def attribute(self, calls: Mapping[str, int], elements: Mapping[str, int]) -> None:
         """Element-wise work that neuron events stand for is not listed a second time."""
-        self.element_calls.subtract(calls)
-        self.elements.subtract(elements)
+        for name, number in calls.items():
+            size = elements[name]
+            for spelling in (name, f"{name}_"):  # in place or not
+                known = self.element_calls[spelling]
+                taken = min(number, known)
+                if taken == 0:
+                    continue
+                share = size if taken == number else size * taken // number
+                self.element_calls[spelling] -= taken
+                self.elements[spelling] = max(0, self.elements[spelling] - share)
+                number, size = number - taken, size - share
+                if not number:
+                    break
 
     def document(self, time_steps: int, time_steps_from: str, reading: str) -> ModelCounts:
         """Classify and divide: the count document."""

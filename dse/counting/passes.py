@@ -174,7 +174,7 @@ class ForwardPass:
         row.book(spikes, [seen.source] if seen.source else [])
 
     def _book_found(self, ledger: Ledger, found: FoundNeurons, time_steps: int) -> None:
-        row = ledger.neuron_row(found.name)
+        row = ledger.found_row(found.name, found.fed_by)
         row.neurons += found.neurons
         row.events.update(found.events)
         row.is_spiking &= not found.is_signed

@@ -22,9 +22,9 @@ class Constants:
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
-        self._given = tuple(tensors)
-        self._known: dict[int, Any] = {id(tensor): None for tensor in self._given}
-        self._lasting = {_address(tensor) for tensor in self._given} - {0}
+        self.given = tuple(tensors)
+        self._known: dict[int, Any] = {id(tensor): None for tensor in self.given}
+        self._lasting = {_address(tensor) for tensor in self.given} - {0}
         self._written: dict[int, Any] = {}
 
     def has(self, tensor: Any) -> bool:

@@ -29,6 +29,7 @@ from dse.counting.products import Products
 from dse.counting.provenance import Constants, Outputs, frozen_constants
 from dse.counting.rows import Row
 from dse.counting.rules import CONTRACTIONS, RULES, elements
+from dse.counting.tape import Tape
 from dse.errors import ExpansionRefused
 
 _Handler = Callable[[Any, Any, Any, Any], None]
@@ -58,6 +59,10 @@ class Tracer(TorchDispatchMode):
         self._elements: dict[Any, list[int]] = {}
         self._contracting = 0
         self._was_folded = False
+        self._finds_neurons = finds_neurons
+        self._tape: Tape | None = None
+        self._row: str | None = None
+        self._in_the_open = 0
 
     @property
     def where(self) -> str:
@@ -74,6 +79,7 @@ class Tracer(TorchDispatchMode):
     def forward_pass(self, samples: int) -> Iterator[ForwardPass]:
         """Listen to one forward pass over a batch of so many samples; yields what it saw."""
         self._pass = ForwardPass(samples, len(self.ledger.batches))
+        self._tape = Tape(self._constants.given) if self._finds_neurons else None
         self._frames.begin()
         self._products.begin(self._pass)
         with ExitStack() as stack:
@@ -82,9 +88,20 @@ class Tracer(TorchDispatchMode):
             stack.enter_context(self)
             yield self._pass
 
+    def see_output(self, output: Any) -> None:
+        """Show what the model returned: spikes that leave it are no masks that nobody reads."""
+        if self._tape is not None:
+            self._tape.opaque("output", _tensors(output), [])
+
     def found_neurons(self) -> list[FoundNeurons]:
         """The neurons that the last pass showed by its flow of data."""
-        return []
+        if self._tape is None:
+            return []
+        tape, self._tape = self._tape, None
+        found = tape.neurons()
+        for doubt in tape.doubts:
+            self.ledger.assume(doubt)
+        return found
 
     def _end(self) -> None:
         self._outputs.clear()
@@ -101,6 +118,8 @@ class Tracer(TorchDispatchMode):
             with _disable_current_modes():  # the bookkeeping's operators are not the model's
                 source = self._outputs.row(inputs)
                 self._pass.see_neurons(name, module, inputs, output, source)
+                if self._tape is not None and not self._in_the_open:
+                    self._tape.opaque(name, [inputs], [output])
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -116,13 +135,28 @@ class Tracer(TorchDispatchMode):
         try:
             if torch._C._len_torch_dispatch_stack():  # somebody else listens: not to this
                 with _disable_current_modes():
-                    handle(func, args, kwargs, output)
-            else:
+                    self._see(handle, func, args, kwargs, output)
+            elif self._tape is None:
                 handle(func, args, kwargs, output)
+            else:
+                self._see(handle, func, args, kwargs, output)
         except Exception as error:
             self.fault = error
             raise
         return output
+
+    def _see(self, handle: _Handler, func: Any, args: Any, kwargs: Any, output: Any) -> None:
+        """Book an operator, and record it for the search for neurons."""
+        self._row = None
+        handle(func, args, kwargs, output)
+        if self._tape is None or self._in_the_open or self._frames.neurons_running:
+            return
+        if func._overloadpacket in EXPANSIONS:
+            name = self._row or self._frames.innermost.name or _qualified(func)
+            self._tape.opaque(name, _tensors((args, kwargs)), _tensors(output))
+        else:
+            module = self._frames.innermost.name
+            self._tape.see(func, args, kwargs, output, module, self._row)
 
     def _handler(self, func: Any) -> _Handler | None:
         """What to do with an operator, decided when it is met for the first time."""
@@ -234,8 +268,9 @@ class Tracer(TorchDispatchMode):
             self._see_element(func, args, kwargs, output)
 
     def _is_contracting(self) -> bool:
-        # the frames: this, the handler, the dispatch, and what called the operator
-        return self._contracting > 0 or sys._getframe(3).f_code in _CONTRACTION_CODES
+        # the frames: this, the handler, one or two of the dispatch, and what called the operator
+        callers = sys._getframe(3).f_code, sys._getframe(4).f_code
+        return self._contracting > 0 or any(code in _CONTRACTION_CODES for code in callers)
 
     def _see_affine(self, name: str, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         """Fold an affine map of a layer's very output into the layer: batch-norm, or its bias."""
@@ -265,7 +300,7 @@ class Tracer(TorchDispatchMode):
         if self._constants.are_all(args, kwargs):
             self._constants.add(output)
             return
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        tensors = _tensors((args, kwargs))
         shapes = tuple(() if tensor.is_nested else tuple(tensor.shape) for tensor in tensors)
         name = str(func._overloadpacket)
         self.ledger.uncounted[name].append((self._frames.innermost.name, shapes))
@@ -282,12 +317,14 @@ class Tracer(TorchDispatchMode):
     ) -> None:
         outer = self._products.declared_bits
         self._products.declared_bits = BITS.get(func._overloadpacket, outer)
+        self._in_the_open += 1
         try:
             with self:
                 expansion(*args, **kwargs)
         except ExpansionRefused:
             self._see_unknown(func, args, kwargs, output)
         finally:
+            self._in_the_open -= 1
             self._products.declared_bits = outer
 
     def _see_unpacked(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
@@ -299,6 +336,7 @@ class Tracer(TorchDispatchMode):
         if row is None:
             row = self._look_at(func, args, kwargs, output)
         if row is not None:
+            self._row = row.name
             self._outputs.add(output, row.name)
 
     def _look_at(self, func: Any, args: Any, kwargs: Any, output: Any) -> Row | None:
@@ -342,6 +380,10 @@ def _is_composite(func: Any) -> bool:
     return func._can_decompose() and torch._C._dispatch_has_kernel_for_dispatch_key(
         func.name(), _COMPOSITE
     )
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def _is_plain(args: Any) -> bool:

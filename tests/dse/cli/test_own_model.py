@@ -106,20 +106,27 @@ def net():
 """
 
 
-def test_a_spiking_model_of_ones_own_is_told_what_is_not_known(folder):
+def test_a_spiking_model_of_ones_own_shows_its_neurons_and_steps(folder):
     (folder / "snn.py").write_text(SPIKING)
     arguments = ("count", "snn.py:net", "--data", "digits", "--samples", "8", "--json")
     undeclared = json.loads(dse(*arguments, folder=folder).stdout)
-    assert any("no time steps were declared" in text for text in undeclared["assumptions"])
-    declared = json.loads(dse(*arguments, "--time-steps", "4", folder=folder).stdout)
-    first, second = declared["layers"]
+    assert (undeclared["time_steps"], undeclared["time_steps_from"]) == (4, "repeated calls")
+    first, neurons, second = undeclared["layers"]
     assert (first["input_kind"], second["input_kind"]) == ("real", "unit")
-    assert len(second["steps"]) == 4
-    assert declared["total"]["spikes"] is None
-    for text in ("no module of neurons was recognised", "first: computed on real values at each"):
+    assert neurons["operator"] == "neuron"
+    assert neurons["fed_by"] == ["first"]
+    # 20 neurons x 4 steps; 3 steps from a potential that is not zero
+    events = {name: neurons["updates"][name] for name in ("compare", "integrate", "leak")}
+    assert events == {"compare": 80, "integrate": 60, "leak": 60}
+    assert neurons["spikes_out"] == second["spikes_in"] == undeclared["total"]["spikes"]
+    declared = json.loads(dse(*arguments, "--time-steps", "4", folder=folder).stdout)
+    assert declared["time_steps_from"] == "declared by the caller"
+    assert declared["layers"] == undeclared["layers"]
+    texts = ("first: computed on real values at each", "recognised by the flow of data")
+    for text in texts:
         assert any(text in line for line in declared["assumptions"])
     wrong = json.loads(dse(*arguments, "--time-steps", "3", folder=folder).stdout)
-    assert any("no layer has so many" in text for text in wrong["assumptions"])
+    assert any("no layer has so many" in text for text in wrong["warnings"])
 
 
 def test_an_operator_that_nobody_counts_is_named(folder):
