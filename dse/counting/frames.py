@@ -101,7 +101,8 @@ class Frames:
         if name is None:
             name = f"{self._stack[-1].name}/{type(module).__name__}"
         first = args[0] if args else None
-        shape = first.shape if isinstance(first, Tensor) else ()
+        # a nested tensor has no shape
+        shape = first.shape if isinstance(first, Tensor) and not first.is_nested else ()
         self._stack.append(Frame(name, module, shape))
         self.where = name
         if self._declares_neurons(module):

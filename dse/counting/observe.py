@@ -19,12 +19,14 @@ class Sight(NamedTuple):
     left, right : the operands that are data, None for a weight
     pairs : (levels of left, levels of right, leading), a weight having one level
     leading : N of a convolution, rows of a matrix, or matrices of a batch: time and samples
+    period : matrices of a batch that differ in their weight, and so in no time and no sample
     """
 
     left: Marks | None
     right: Marks | None
     pairs: Any
     leading: int
+    period: int = 1
 
 
 class Observer:
@@ -82,9 +84,9 @@ class Observer:
         if reached.shape[0] > 1:
             marks = self._look(x, wants_counts=True)
             assert marks.counts is not None
-            # matrices with a weight each: neither time nor samples tell them apart
-            pairs = torch.einsum("lbk,bk->l", marks.counts.double(), reached.double()).long()
-            return self._sight(side, marks, pairs[:, None, None], 1)
+            pairs = torch.einsum("lbk,bk->lb", marks.counts.double(), reached.double()).long()
+            sight = self._sight(side, marks, pairs[:, None], x.shape[0])
+            return sight._replace(period=weight.period)
         if side == "right":
             x = x.reshape(-1, 1, x.shape[2])
         if weight.same is not None:

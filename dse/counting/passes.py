@@ -116,7 +116,7 @@ class ForwardPass:
         row.outputs += seen.work.outputs
         has_tokens = seen.work.operator == "matmul" and row.weight == "right"
         tokens = seen.first_input if has_tokens and len(seen.first_input) > 2 else ()
-        steps, samples = self._split(sight.leading, tokens, time_steps)
+        steps, samples = self._split(sight, tokens, time_steps)
         left, nonzero = self._book_operand(row, row.left, sight.left, fetched)
         right, others = self._book_operand(row, row.right, sight.right, fetched)
         all_pairs = fetched.get(sight.pairs)
@@ -147,16 +147,17 @@ class ForwardPass:
         nonzero = found[planes[0]] if len(planes) == 1 else found[planes].sum(axis=0)
         return list(zip(facts.levels, planes, strict=True)), nonzero
 
-    def _split(self, leading: int, tokens: tuple[int, ...], time_steps: int) -> tuple[int, int]:
+    def _split(self, sight: Sight, tokens: tuple[int, ...], time_steps: int) -> tuple[int, int]:
         """Into how many time steps, and samples, a leading dimension falls: step slowest."""
-        samples = self.samples
+        leading, samples = sight.leading, self.samples
         both = time_steps * samples
         # a linear layer has its tokens folded as well: what it was given tells time from tokens
         has_time = not tokens or tokens[0] % both == 0 or tokens[:2] == (time_steps, samples)
-        if leading and leading % both == 0 and has_time:
+        if leading and leading % (both * sight.period) == 0 and has_time:
             return time_steps, samples
         has_samples = not tokens or tokens[0] % samples == 0
-        return 1, samples if leading and leading % samples == 0 and has_samples else 1
+        is_by_sample = leading and leading % (samples * sight.period) == 0 and has_samples
+        return 1, samples if is_by_sample else 1
 
     def _book_neurons(
         self, ledger: Ledger, seen: _SeenNeurons, fetched: _Fetched, time_steps: int

@@ -28,6 +28,7 @@ class Weight:
     reached : convolution: (C_in, *kernel), output channels with a non-zero weight there;
         matrix: (1 or b, k), columns (or rows, of a left weight) with a non-zero weight there
     same : that number, if it is the same everywhere in a matrix that all samples share
+    period : after how many matrices of a batch the weight repeats itself; 1 if all share it
     """
 
     weights: int
@@ -37,6 +38,7 @@ class Weight:
     bits: int
     reached: Tensor
     same: int | None
+    period: int = 1
     _fans: dict[Any, Tensor] = field(default_factory=dict)
 
     def fan(self, product: Convolution) -> Tensor:
@@ -146,7 +148,7 @@ def _look(product: Product, side: Side, factor: Tensor) -> Weight:
     by_channel = product.by_output_channel(side)
     is_binary = weight_is_binary(by_channel)
     mask = (product.left if side == "left" else product.right) != 0
-    same = None
+    same, period = None, 1
     if isinstance(product, Convolution):
         reached = product.weight_taps(mask)
     else:
@@ -155,6 +157,8 @@ def _look(product: Product, side: Side, factor: Tensor) -> Weight:
         if reached.shape[0] == 1 and reached.numel():
             lowest, highest = (int(bound) for bound in reached.aminmax())
             same = lowest if lowest == highest else None
+        elif reached.shape[0] > 1:
+            period = _period(product.left if side == "left" else product.right)
     distinct = _distinct(factor)
     bits = factor.element_size() * 8
     return Weight(
@@ -165,7 +169,17 @@ def _look(product: Product, side: Side, factor: Tensor) -> Weight:
         bits=bits if is_binary else (code_bits(by_channel) or bits),
         reached=reached,
         same=same,
+        period=period,
     )
+
+
+def _period(matrices: Tensor) -> int:
+    """The smallest number of matrices after which all of them come again in the same order."""
+    count = matrices.shape[0]
+    for period in range(1, count // 2 + 1):
+        if count % period == 0 and torch.equal(matrices[period:], matrices[:-period]):
+            return period
+    return count
 
 
 def _distinct(weight: Tensor) -> Tensor:
