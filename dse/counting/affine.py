@@ -181,7 +181,9 @@ class Forms:
         return Form({}, float(relation(left.constant, right.constant)), spikes)
 
     def _argument(self, arg: Any) -> Form:
-        return self.of(arg) if isinstance(arg, Value) else Form({}, float(arg or 0))
+        if isinstance(arg, Value):
+            return self.of(arg)
+        return Form({}, float(arg) if isinstance(arg, (int, float)) else None)
 
     def _affine(self, value: Value) -> Form | None:
         """The form of an operator that is affine in each argument; None if it is a true product."""

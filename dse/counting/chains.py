@@ -99,7 +99,7 @@ def chains_of(
                 forms.make_atom(value)
             found += new
             continue
-        if value.is_data and is_elementwise(value):
+        if is_elementwise(value):
             forms.of(value)
         if value in choices:
             step = choices[value]

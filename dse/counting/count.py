@@ -210,9 +210,9 @@ def _declared_time_steps(model: nn.Module, declared: int | None) -> tuple[int | 
 
 def _seen_time_steps(seen: ForwardPass, found: Any) -> tuple[int, str]:
     """T as the first pass shows it: neurons that carry a state over so many steps."""
-    steps = max((len(group.spikes) for group in found), default=1)
+    steps = max([len(group.spikes) for group in found] + seen.declared_steps(), default=1)
     if steps == 1:
-        return 1, "no neurons with a state were seen" if found else ""
+        return 1, ""
     has_repeated_calls = steps in seen.calls().values()
     return steps, "repeated calls" if has_repeated_calls else "the leading dimension"
 

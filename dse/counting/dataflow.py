@@ -10,12 +10,19 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 from dse.counting.affine import is_elementwise, rounds
 from dse.counting.chains import Chain, Step, chains_of
 from dse.counting.elementwise import COMPARISONS
-from dse.counting.layers import Layer, are_tangled, in_order, made_of
+from dse.counting.layers import (
+    Layer,
+    are_tangled,
+    carried_in,
+    in_order,
+    is_unlinked,
+    made_of,
+    rows_above,
+)
 from dse.counting.spikeflow import Flow, flow_of, spike_valued
 from dse.counting.thresholds import Threshold, is_comparison, threshold_of
 from dse.counting.values import Call, Memory, Region, Value
@@ -86,8 +93,9 @@ class _Search:
 
     def _steps(self) -> dict[Value, list[Step]]:
         """Comparisons whose results are values, by potential and module."""
+        # a single number is compared to decide what the program does
         drawn = [v for v in self._values if v.name == "bernoulli" and v.is_data]
-        compared = [v for v in self._values if is_comparison(v) and v.is_data] + drawn
+        compared = [v for v in self._values if is_comparison(v) and v.is_data and v.shape] + drawn
         if not compared:
             return {}
         spikes = spike_valued(self._values, set(compared))
@@ -171,7 +179,7 @@ class _Search:
             is_last = not any(is_elementwise(one) for one in value.consumers)
             if not is_last or len(set(terms.values())) < 2:
                 continue
-            rows = {tuple(_rows(atom)) for atom in terms}
+            rows = {tuple(rows_above(atom)) for atom in terms}
             if len(rows) == 1 and not self._forms.reach(self._forms.of(value)).leak:
                 self._doubt(
                     value.calls[0].module,
@@ -184,7 +192,9 @@ class _Search:
         layers: dict[object, Layer] = {}
         for chain in chains:
             inputs = [value for step in chain.steps for value in step.reach.inputs]
-            rows = tuple(dict.fromkeys(name for value in in_order(inputs) for name in _rows(value)))
+            rows = tuple(
+                dict.fromkeys(name for value in in_order(inputs) for name in rows_above(value))
+            )
             key = chain if chain.has_state else (chain.module, chain.neurons, rows)
             layers.setdefault(key, Layer(chain.module, [], rows)).chains.append(chain)
         return list(layers.values())
@@ -218,7 +228,7 @@ class _Search:
                     "several spikes a step do; they are not counted",
                 )
             return False
-        if others and _is_unlinked(layer):
+        if others and is_unlinked(layer):
             self._doubt(
                 layer.module,
                 "comparisons depend on what was compared before, but not as "
@@ -247,7 +257,7 @@ class _Search:
         spikes = tuple(0 if is_signed else self._spikes(step) for step in steps)
         leaks = resets = 0
         if first.has_state:
-            starts = _carried_in(first)
+            starts = carried_in(first)
             carried = (len(steps) - 1 + starts) * neurons
             links = [step.leak for step in steps[1:]]
             leaks = (sum(leak != 1 for leak in links) + (starts and links[0] != 1)) * neurons
@@ -275,7 +285,7 @@ class _Search:
                 "a second state is kept (a synaptic current?), whose work is "
                 "not in the neuron events",
             )
-        if chain.has_state and _carried_in(chain):
+        if chain.has_state and carried_in(chain):
             self._doubt(layer.name, "the first step starts from a potential that was there before")
         if chain.has_state and is_signed:
             self._doubt(layer.name, "a potential is kept, but the outputs are -1 and +1")
@@ -305,7 +315,7 @@ class _Search:
         for step in layer.steps:
             others = [*(step.reach.spikes - own), *(step.reach.leak.keys() - potentials)]
             for value in in_order([*step.reach.inputs, *others]):
-                found |= dict.fromkeys(_rows(value, names))
+                found |= dict.fromkeys(rows_above(value, names))
         return tuple(found)
 
     def _work(self, layer: Layer, is_signed: bool) -> tuple[Counter[str], Counter[str]]:
@@ -313,9 +323,12 @@ class _Search:
         operators: Counter[str] = Counter()
         elements: Counter[str] = Counter()
         for value in made_of(layer, self._forms, is_signed=is_signed):
+            is_shared = len({call.module for call in value.calls}) > 1
             for call in value.calls:
-                operators[call.packet] += 1
-                elements[call.packet] += value.numel
+                # what two modules computed alike is one value, and each has its own calls
+                if not is_shared or call.module.startswith(layer.module):
+                    operators[call.packet] += 1
+                    elements[call.packet] += value.numel
         return operators, elements
 
 
@@ -324,36 +337,3 @@ def _module_of(module: str, threshold: Threshold) -> str:
     around = [call.module for value in threshold.between[:1] for call in value.calls]
     over = [one for one in around if module.startswith(f"{one}." if one else "")]
     return max(over, key=len) if over and module not in around else module
-
-
-def _is_unlinked(layer: Layer) -> bool:
-    """Without a state that links them, comparisons depend on one another all the same."""
-    reaches = [step.reach for step in layer.steps]
-    grows = any(a.inputs and a.inputs < b.inputs for a, b in pairwise(reaches))
-    return grows or any(reach.spikes & layer.comparisons for reach in reaches)
-
-
-def _carried_in(chain: Chain) -> bool:
-    """Whether the first potential was computed from one that was there before, and is not zero."""
-    first, second = ({i for i in s.reach.inputs if i.name == "leaf"} for s in chain.steps[:2])
-    if len(first) <= len(second):
-        return False
-    return not any(leaf.nonzero is not None and int(leaf.nonzero) == 0 for leaf in first)
-
-
-def _rows(value: Value, names: dict[Value, str] | None = None) -> list[str]:
-    """The nearest products, units and named neurons upstream of a value."""
-    found: dict[str, None] = {}
-    seen: set[Value] = {value}
-    work = [value]
-    while work:
-        here = work.pop()
-        if here.source is not None:
-            found[here.source] = None
-        elif names is not None and here in names:
-            found[names[here]] = None
-        else:
-            onward = [one for one in here.inputs if one.is_data and one not in seen]
-            seen.update(onward)
-            work += onward
-    return list(found)

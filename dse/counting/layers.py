@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from dse.counting.affine import Forms, Reach, is_elementwise
 from dse.counting.chains import Chain, Step
@@ -46,6 +47,39 @@ def are_tangled(one: Layer, other: Layer) -> bool:
         return False
     reads = one.reads & other.comparisons, other.reads & one.comparisons
     return all(reads) or (any(reads) and bool(set(one.rows) & set(other.rows)))
+
+
+def is_unlinked(layer: Layer) -> bool:
+    """Without a state that links them, comparisons depend on one another all the same."""
+    reaches = [step.reach for step in layer.steps]
+    grows = any(a.inputs and a.inputs < b.inputs for a, b in pairwise(reaches))
+    return grows or any(reach.spikes & layer.comparisons for reach in reaches)
+
+
+def carried_in(chain: Chain) -> bool:
+    """Whether the first potential was computed from one that was there before, and is not zero."""
+    first, second = ({i for i in s.reach.inputs if i.name == "leaf"} for s in chain.steps[:2])
+    if len(first) <= len(second):
+        return False
+    return not any(leaf.nonzero is not None and int(leaf.nonzero) == 0 for leaf in first)
+
+
+def rows_above(value: Value, names: dict[Value, str] | None = None) -> list[str]:
+    """The nearest products, units and named neurons upstream of a value."""
+    found: dict[str, None] = {}
+    seen: set[Value] = {value}
+    work = [value]
+    while work:
+        here = work.pop()
+        if here.source is not None:
+            found[here.source] = None
+        elif names is not None and here in names:
+            found[names[here]] = None
+        else:
+            onward = [one for one in here.inputs if one.is_data and one not in seen]
+            seen.update(onward)
+            work += onward
+    return list(found)
 
 
 def made_of(layer: Layer, forms: Forms, *, is_signed: bool) -> list[Value]:

@@ -78,18 +78,9 @@ class Ledger:
     def attribute(self, calls: Mapping[str, int], elements: Mapping[str, int]) -> None:
         """Element-wise work that neuron events stand for is not listed a second time."""
         for name, number in calls.items():
-            size = elements[name]
-            for spelling in (name, f"{name}_"):  # in place or not
-                known = self.element_calls[spelling]
-                taken = min(number, known)
-                if taken == 0:
-                    continue
-                share = size if taken == number else size * taken // number
-                self.element_calls[spelling] -= taken
-                self.elements[spelling] = max(0, self.elements[spelling] - share)
-                number, size = number - taken, size - share
-                if not number:
-                    break
+            if self.element_calls[name] >= number:  # copies and the like are not listed at all
+                self.element_calls[name] -= number
+                self.elements[name] -= elements[name]
 
     def document(self, time_steps: int, time_steps_from: str, reading: str) -> ModelCounts:
         """Classify and divide: the count document."""

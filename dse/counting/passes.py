@@ -88,6 +88,11 @@ class ForwardPass:
         """How often each layer was called."""
         return Counter(seen.row.name for seen in self._seen)
 
+    def declared_steps(self) -> list[int]:
+        """How often the neurons of each declared row compare."""
+        events = [one.events for one in self._neurons]
+        return [one["compare"] // one["neurons"] for one in events if one.get("neurons")]
+
     def book(self, ledger: Ledger, time_steps: int, found: Sequence[FoundNeurons] = ()) -> None:
         """Bring the counts from their device, and add them to the ledger.
 

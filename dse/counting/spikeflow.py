@@ -24,7 +24,10 @@ _RELATIONS = {
     "ne": operator.ne,
 }
 _LOGIC = frozenset({"bitwise_not", "logical_not"})
-_JOINED = frozenset({"bitwise_and", "bitwise_or", "logical_and", "logical_or"})
+_JOINED = frozenset("bitwise_and bitwise_or bitwise_xor logical_and logical_or logical_xor".split())
+_INDEXED = frozenset(
+    "gather index index_select masked_select scatter select_scatter slice_scatter".split()
+)
 _KEEPERS = COPIES | CARRIERS | AFFINE | CLIPS | _LOGIC | _JOINED | {"pieces"}
 _Levels = tuple[float, float]  # of what was computed, where the comparison is false and is true
 
@@ -80,9 +83,11 @@ def flow_of(comparison: Value, potentials: Container[Value], spikes: set[Value])
         ends = True
         for consumer in value.consumers:
             ends = False
-            if consumer.source is not None:
+            if consumer.source is not None and value.is_float:
                 flow.reaches_product = True
                 _arrive(flow, levels)
+            elif consumer.source is not None:
+                flow.is_reduced = True  # true or false, as a prediction is
             elif consumer in seen:
                 continue
             elif consumer in potentials and consumer not in spikes:
@@ -122,6 +127,8 @@ def _levels(value: Value, consumer: Value, levels: _Levels, spikes: set[Value]) 
     low, high = levels
     if name in _LOGIC:
         return high, low
+    if name in _INDEXED:
+        return levels if args[0] is value else None
     if name == "where":
         return _after_where(value, consumer, levels)
     if name == "masked_fill":

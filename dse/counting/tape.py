@@ -5,7 +5,7 @@ It keeps addresses, shapes and numbers, never a tensor of the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -86,8 +86,15 @@ class Tape:
         """Neurons in what has been seen, in order of their first comparison."""
         self._by_number = list(self._layouts)
         constants = [self._region(place) for place in self._constants]
-        found, self.doubts = find_neurons(map(self._call, self._calls), constants)
+        found, self.doubts = find_neurons(map(self._call, self._with_spikes()), constants)
         return found
+
+    def _with_spikes(self) -> Iterator[tuple[Any, ...]]:
+        """The calls with their spikes as numbers, brought from their device all at once."""
+        tensors = [call[-1] for call in self._calls if call[-1] is not None]
+        spikes = iter(torch.stack(tensors).tolist() if tensors else [])
+        for *seen, fired in self._calls:
+            yield (*seen, None if fired is None else next(spikes))
 
     def _call(self, seen: tuple[Any, ...]) -> Call:
         packet, read, options, written, module, row, fired = seen

@@ -346,4 +346,4 @@ def _fill(name: str, args: tuple[Any, ...]) -> float | None:
     if isinstance(fill, int):
         fill = args[fill] if len(args) > fill else None
         fill = fill.scalar if isinstance(fill, Value) else fill
-    return None if fill is None else float(fill)
+    return float(fill) if isinstance(fill, (int, float)) else None
