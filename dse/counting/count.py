@@ -56,7 +56,7 @@ class Counter:
             )
         if reading not in ("tensor", "element"):
             raise TracingError(f'reading is "{reading}"; it must be "tensor" or "element"')
-        self._model = model
+        self._model = model = _as_written(model)
         self._batch_dim = batch_dim
         self._reading = reading
         self._ledger = Ledger(looks_for_neurons=neuron_updates)
@@ -179,6 +179,13 @@ def batch_size(inputs: tuple[Any, ...], batch_dim: int) -> int:
             f"the first input is {found}; it must be a tensor with samples in dimension {batch_dim}"
         )
     return first.shape[batch_dim]
+
+
+def _as_written(model: nn.Module) -> nn.Module:
+    """The module that was compiled, if one was."""
+    original = getattr(model, "_orig_mod", None)
+    is_compiled = type(model).__name__ == "OptimizedModule" and isinstance(original, nn.Module)
+    return original if is_compiled else model
 
 
 def _bar(data: Any, max_samples: int | None, progress: bool | None) -> Any:
