@@ -184,8 +184,9 @@ def batch_size(inputs: tuple[Any, ...], batch_dim: int) -> int:
 def _as_written(model: nn.Module) -> nn.Module:
     """The module that was compiled, if one was."""
     original = getattr(model, "_orig_mod", None)
-    is_compiled = type(model).__name__ == "OptimizedModule" and isinstance(original, nn.Module)
-    return original if is_compiled else model
+    if type(model).__name__ == "OptimizedModule" and isinstance(original, nn.Module):
+        return original
+    return model
 
 
 def _bar(data: Any, max_samples: int | None, progress: bool | None) -> Any:

@@ -21,28 +21,27 @@ from dse.counting.dataflow import FoundNeurons
 from dse.counting.ledger import Ledger
 from dse.counting.observe import Sight
 from dse.counting.plans import Plan
-from dse.counting.rows import Row
+from dse.counting.rows import Pairs, Row
 from dse.counting.rules import Work
 from dse.errors import NotFiniteError
 
 
 class _Seen(NamedTuple):
-    """One call of one layer: what was seen, or the plan that will tell it from its numbers."""
+    """One call of one layer, as it was looked at."""
 
     row: Row
     call: int
     work: Work
     first_input: tuple[int, ...]
-    sight: Sight | None
-    plan: Plan | None = None
-    numbers: Any = None
+    sight: Sight
 
-    def look(self) -> Sight:
-        """What was seen."""
-        if self.plan is not None:
-            return self.plan.sight(*self.numbers)
-        assert self.sight is not None
-        return self.sight
+
+class _Planned(NamedTuple):
+    """One call of one layer, as a plan has counted it."""
+
+    plan: Plan
+    sums: Tensor
+    found: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +61,7 @@ class ForwardPass:
         self.samples = samples
         self._batch = batch
         self._seen: list[_Seen] = []
+        self._planned: list[_Planned] = []
         self._neurons: list[_SeenNeurons] = []
 
     def see_product(
@@ -72,9 +72,7 @@ class ForwardPass:
 
     def see_planned(self, plan: Plan, sums: Tensor, found: Any) -> None:
         """One product was counted by a plan."""
-        self._seen.append(
-            _Seen(plan.row, plan.call, plan.work, plan.first_input, None, plan, (sums, found))
-        )
+        self._planned.append(_Planned(plan, sums, found))
 
     def see_neurons(
         self, name: str, module: nn.Module, inputs: Tensor, output: Tensor, source: str | None
@@ -86,7 +84,8 @@ class ForwardPass:
 
     def calls(self) -> Counter[str]:
         """How often each layer was called."""
-        return Counter(seen.row.name for seen in self._seen)
+        rows = [seen.row for seen in self._seen] + [one.plan.row for one in self._planned]
+        return Counter(row.name for row in rows)
 
     def declared_steps(self) -> list[int]:
         """How often the neurons of each declared row compare."""
@@ -98,44 +97,56 @@ class ForwardPass:
 
         found : neurons recognised by the flow of data, beside the declared ones
         """
-        sights = [seen.look() for seen in self._seen]
-        fetched = _Fetched(self._values(sights))
-        for seen, sight in zip(self._seen, sights, strict=True):
-            self._book_product(seen, sight, fetched, time_steps)
-        ledger.counted_calls += len(sights)
+        for planned in self._planned:
+            self._book_planned(*planned, time_steps)
+        fetched = _Fetched(self._values())
+        for seen in self._seen:
+            self._book_product(seen, fetched, time_steps)
+        ledger.counted_calls += len(self._seen) + len(self._planned)
         for neurons in self._neurons:
             self._book_neurons(ledger, neurons, fetched, time_steps)
         for group in found:
             self._book_found(ledger, group, time_steps)
 
-    def _values(self, sights: list[Sight]) -> list[Any]:
+    def _values(self) -> list[Any]:
+        sights = [seen.sight for seen in self._seen]
         operands = [marks for sight in sights for marks in (sight.left, sight.right) if marks]
         operands += [neurons.outputs for neurons in self._neurons]
         values = [sight.pairs for sight in sights]
         values += [value for marks in operands for value in (marks.facts, marks.marks)]
         return values + [value for one in self._neurons for value in one.events.values()]
 
-    def _book_product(self, seen: _Seen, sight: Sight, fetched: _Fetched, time_steps: int) -> None:
-        row = seen.row
-        row.dense += seen.work.dense
-        row.outputs += seen.work.outputs
-        has_tokens = seen.work.operator == "matmul" and row.weight == "right"
-        tokens = seen.first_input if has_tokens and len(seen.first_input) > 2 else ()
-        steps, samples = self._split(sight, tokens, time_steps)
+    def _book_planned(self, plan: Plan, sums: Tensor, found: Any, time_steps: int) -> None:
+        row = plan.row
+        facts, pairs, marks = plan.read(sums, found)
+        row.left.see(facts)
+        split = self._slots(row, plan.work, plan.first_input, len(marks), 1, time_steps)
+        by_level: Pairs = {(level, None): _folded(pairs, *split) for level in facts.levels}
+        self._add(row, plan.call, plan.work, by_level, _folded(marks, *split), time_steps)
+
+    def _book_product(self, seen: _Seen, fetched: _Fetched, time_steps: int) -> None:
+        row, sight = seen.row, seen.sight
+        split = self._slots(
+            row, seen.work, seen.first_input, sight.leading, sight.period, time_steps
+        )
         left, nonzero = self._book_operand(row, row.left, sight.left, fetched)
         right, others = self._book_operand(row, row.right, sight.right, fetched)
         all_pairs = fetched.get(sight.pairs)
         pairs = {
-            (left_value, right_value): _folded(all_pairs[i, j], steps, samples)
+            (left_value, right_value): _folded(all_pairs[i, j], *split)
             for left_value, i in left
             for right_value, j in right
         }
-        marks = np.zeros((steps, samples), dtype=np.int64)
-        for found in (nonzero, others):
-            if found is not None:
-                marks = marks + _folded(found, steps, samples)
-        row.is_time_folded &= steps == time_steps
-        row.book(seen.call, pairs, marks, self._batch, self.samples)
+        found = [_folded(one, *split) for one in (nonzero, others) if one is not None]
+        self._add(row, seen.call, seen.work, pairs, np.sum(found, axis=0), time_steps)
+
+    def _add(
+        self, row: Row, call: int, work: Work, pairs: Pairs, marks: np.ndarray, time_steps: int
+    ) -> None:
+        row.dense += work.dense
+        row.outputs += work.outputs
+        row.is_time_folded &= len(marks) == time_steps
+        row.book(call, pairs, marks, self._batch, self.samples)
 
     def _book_operand(
         self, row: Row, operand: Operand, marks: Marks | None, fetched: _Fetched
@@ -152,16 +163,26 @@ class ForwardPass:
         nonzero = found[planes[0]] if len(planes) == 1 else found[planes].sum(axis=0)
         return list(zip(facts.levels, planes, strict=True)), nonzero
 
-    def _split(self, sight: Sight, tokens: tuple[int, ...], time_steps: int) -> tuple[int, int]:
+    def _slots(
+        self,
+        row: Row,
+        work: Work,
+        first_input: tuple[int, ...],
+        leading: int,
+        period: int,
+        time_steps: int,
+    ) -> tuple[int, int]:
         """Into how many time steps, and samples, a leading dimension falls: step slowest."""
-        leading, samples = sight.leading, self.samples
+        samples = self.samples
         both = time_steps * samples
-        # a linear layer has its tokens folded as well: what it was given tells time from tokens
-        has_time = not tokens or tokens[0] % both == 0 or tokens[:2] == (time_steps, samples)
-        if leading and leading % (both * sight.period) == 0 and has_time:
+        has_time = has_samples = True
+        if work.operator == "matmul" and row.weight == "right" and len(first_input) > 2:
+            # tokens are folded as well: what the module was given tells time from tokens
+            has_time = first_input[0] % both == 0 or first_input[:2] == (time_steps, samples)
+            has_samples = first_input[0] % samples == 0
+        if leading and leading % (both * period) == 0 and has_time:
             return time_steps, samples
-        has_samples = not tokens or tokens[0] % samples == 0
-        is_by_sample = leading and leading % (samples * sight.period) == 0 and has_samples
+        is_by_sample = leading and leading % (samples * period) == 0 and has_samples
         return 1, samples if is_by_sample else 1
 
     def _book_neurons(
@@ -230,4 +251,4 @@ def _folded(values: np.ndarray, steps: int, samples: int) -> np.ndarray:
         folded = np.zeros((steps, samples), dtype=np.int64)
         folded[0, 0] = values.sum()
         return folded
-    return values.reshape(steps, samples, -1).sum(axis=2)
+    return np.add.reduce(values.reshape(steps, samples, -1), axis=2)

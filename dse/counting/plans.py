@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dse.counting import kernel
-from dse.counting.activity import LARGEST_LEVEL, Facts, Marks, refuse_not_finite, rounding
-from dse.counting.observe import Sight
+from dse.counting.activity import LARGEST_LEVEL, Facts, refuse_not_finite, rounding
 from dse.counting.rows import Row
 from dse.counting.rules import Convolution, Product, Work
 from dse.counting.weights import Weight
 
 # where input and weight stand among the arguments
 _PLACES = {"convolution": (0, 1), "addmm": (1, 2), "mm": (0, 1)}
+_STRIDED = torch.strided
+_REST = {"convolution": 3}  # behind them: stride, padding and the like; matrices have none
 
 
 class Plan:
@@ -32,6 +34,7 @@ class Plan:
         "_module",
         "_others",
         "_pass",
+        "_rest",
         "_same",
         "_seen",
         "_tolerance",
@@ -61,7 +64,8 @@ class Plan:
         self._seen = (func, x.shape, x.stride(), x.dtype, factor.data_ptr(), factor.stride())
         self._version = factor._version
         self.address = factor.data_ptr()
-        self._others = _others(args)
+        self._rest = _REST.get(func._overloadpacket.__name__, len(args))
+        self._others = args[self._rest :]
         self.first_input = first_input
         self.row, self.call = row, call
         self.work = Work.of(product)
@@ -77,14 +81,14 @@ class Plan:
         if module is not self._module or len(args) <= self._weight:
             return False
         x, factor = args[self._input], args[self._weight]
-        if x.layout is not torch.strided or factor.layout is not torch.strided:
+        if x.layout is not _STRIDED or factor.layout is not _STRIDED:
             return False
         seen = (func, x.shape, x.stride(), x.dtype, factor.data_ptr(), factor.stride())
         return (
             seen == self._seen
             and factor._version == self._version
             and first_input == self.first_input
-            and _others(args) == self._others
+            and args[self._rest :] == self._others
         )
 
     def run(self, args: Any) -> tuple[Tensor, Any] | None:
@@ -100,30 +104,25 @@ class Plan:
         refuse_not_finite(largest, x.shape)
         return sums, found
 
-    def sight(self, sums: Tensor, found: Any) -> Sight:
-        """What a pass saw, in the words of any other product."""
+    def read(self, sums: Tensor, found: Any) -> tuple[Facts, np.ndarray, np.ndarray]:
+        """What a pass saw: of the values, and pairs and non-zero inputs along the leading one."""
         largest, smallest, negative, ones, marked = found
         levels: tuple[float | None, ...] = ()
         if marked:
             levels = (largest if smallest == largest else None,)
         facts = Facts(
-            levels=levels,
-            elements=self._elements,
-            nonzero=int(marked),
-            units=int(ones),
-            is_signed=negative != 0,
-            smallest=smallest,
-            largest=largest,
-            tolerance=self._tolerance,
-            bits=self._bits,
+            levels,
+            self._elements,
+            int(marked),
+            int(ones),
+            negative != 0,
+            smallest,
+            largest,
+            self._tolerance,
+            self._bits,
         )
         totals, marks = sums.numpy()
-        if self._same is not None:
-            totals = marks * self._same
-        kept = len(levels)
-        origin = (self._elements, self._bits, self._tolerance)
-        left = Marks(facts, None, marks[None][:kept], None, origin)
-        return Sight(left, None, totals[None, None][:kept], len(marks))
+        return facts, totals if self._same is None else marks * self._same, marks
 
 
 def can_plan(func: Any, args: Any, product: Product, weight: Weight | None) -> bool:
@@ -143,8 +142,3 @@ def _as_rows(x: Tensor, product: Product, weight: Weight) -> tuple[Tensor, Tenso
     if isinstance(product, Convolution):
         return x.flatten(2), weight.fan(product)
     return x.unsqueeze(1), None if weight.same is not None else weight.reached.int()
-
-
-def _others(args: Any) -> list[Any]:
-    """What is no tensor: strides, paddings and the like."""
-    return [arg for arg in args if not isinstance(arg, Tensor)]

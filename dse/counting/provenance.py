@@ -15,7 +15,7 @@ _UNKNOWN = object()
 
 
 class Constants:
-    """The tensors that come from parameters and buffers alone.
+    """The tensors that come from parameters and buffers alone; `known`: the ids that may be some.
 
     Everything else is data: the rare constants that are made on the way are remembered, so that an
     operator on data costs one look into a dictionary.
@@ -23,18 +23,18 @@ class Constants:
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         self.given = tuple(tensors)
-        self._known: dict[int, Any] = {id(tensor): None for tensor in self.given}
+        self.known: dict[int, Any] = {id(tensor): None for tensor in self.given}
         self._lasting = {_address(tensor) for tensor in self.given} - {0}
         self._written: dict[int, Any] = {}
 
     def has(self, tensor: Any) -> bool:
         """Whether a tensor is constant."""
         identity = id(tensor)
-        if identity not in self._known:
+        if identity not in self.known:
             return False
-        reference = self._known[identity]
+        reference = self.known[identity]
         if reference is not None and reference() is not tensor:
-            del self._known[identity]  # another one lived at this address
+            del self.known[identity]  # another one lived at this address
             return False
         return not self._written or _address(tensor) not in self._written
 
@@ -42,7 +42,7 @@ class Constants:
         """Whether an operator reads tensors, and constant ones alone."""
         if args:
             first = args[0]
-            if isinstance(first, Tensor) and id(first) not in self._known:
+            if isinstance(first, Tensor) and id(first) not in self.known:
                 return False
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         return bool(tensors) and all(self.has(tensor) for tensor in tensors)
@@ -50,8 +50,8 @@ class Constants:
     def add(self, output: Any) -> None:
         """An operator made this of constants."""
         for leaf in tree_leaves(output):
-            if isinstance(leaf, Tensor) and self._known.get(id(leaf), _UNKNOWN) is not None:
-                self._known[id(leaf)] = TensorWeakRef(leaf)
+            if isinstance(leaf, Tensor) and self.known.get(id(leaf), _UNKNOWN) is not None:
+                self.known[id(leaf)] = TensorWeakRef(leaf)
 
     def is_weight(self, tensor: Tensor) -> bool:
         """Whether a factor of a product is constant; scripted code shows it by memory alone."""
@@ -84,27 +84,30 @@ def frozen_constants(model: nn.Module) -> Iterator[Tensor]:
 
 
 class Outputs:
-    """The tensors that are a layer's very output, or a view or copy of it."""
+    """The tensors that are a layer's very output, or a view or copy of it.
+
+    known : the ids that may be some
+    """
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[weakref.ref[Tensor], str]] = {}
+        self.known: dict[int, tuple[weakref.ref[Tensor], str]] = {}
 
     def add(self, tensor: Tensor, row: str) -> None:
         """A layer made this."""
-        self._known[id(tensor)] = (weakref.ref(tensor), row)
+        self.known[id(tensor)] = (weakref.ref(tensor), row)
 
     def row(self, tensor: Any) -> str | None:
         """The layer whose output this is."""
-        found = self._known.get(id(tensor))
+        found = self.known.get(id(tensor))
         return found[1] if found is not None and found[0]() is tensor else None
 
     def drop(self, tensor: Any) -> None:
         """It was written into."""
-        self._known.pop(id(tensor), None)
+        self.known.pop(id(tensor), None)
 
     def clear(self) -> None:
         """Forget all of them."""
-        self._known.clear()
+        self.known.clear()
 
 
 def _address(tensor: Tensor) -> int:

@@ -114,11 +114,11 @@ class Row:
             self.by_sample.append({})
         here = self.by_sample[batch]
         for key, values in pairs.items():
-            by_step = values.sum(axis=1)
+            by_step = np.add.reduce(values, axis=1)
             entry.pairs[key] = entry.pairs[key] + by_step if key in entry.pairs else by_step
-            of_samples = values[0] if slots == 1 else values.sum(axis=0)
+            of_samples = values[0] if slots == 1 else np.add.reduce(values)
             here[key] = here[key] + of_samples if key in here else of_samples
-        entry.nonzero = entry.nonzero + nonzero.sum(axis=1)
+        entry.nonzero = entry.nonzero + np.add.reduce(nonzero, axis=1)
 
 
 @dataclass(slots=True)

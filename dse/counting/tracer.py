@@ -124,7 +124,8 @@ class Tracer(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
+        if kwargs is None:
+            kwargs = _NOTHING
         try:
             handle = self._handlers[func]
         except KeyError:
@@ -133,7 +134,7 @@ class Tracer(TorchDispatchMode):
             return self._decomposed(func, args, kwargs)
         output = func(*args, **kwargs)
         try:
-            if torch._C._len_torch_dispatch_stack():  # somebody else listens: not to this
+            if _modes_left():  # somebody else listens: not to this
                 with _disable_current_modes():
                     self._see(handle, func, args, kwargs, output)
             elif self._tape is None:
@@ -226,39 +227,44 @@ class Tracer(TorchDispatchMode):
 
         return see
 
+    # the first argument tells most operators on data from those on parameters: one look
+
     def _see_view(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         """What only moves or renames values leaves a layer's output what it was."""
         source = args[0] if args else None
-        row = self._outputs.row(source)
-        if row is not None and isinstance(output, Tensor):
-            self._outputs.add(output, row)
-        elif self._constants.are_all(args, kwargs):
-            self._constants.add(output)
+        if id(source) in self._outputs.known and isinstance(output, Tensor):
+            row = self._outputs.row(source)
+            if row is not None:
+                self._outputs.add(output, row)
+                return
+        self._see_free(func, args, kwargs, output)
 
     def _see_free(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
+        first = args[0] if args else None
+        if type(first) is list and first:  # as stack and cat have it
+            first = first[0]
+        if type(first) is Tensor and id(first) not in self._constants.known:
+            return
         if self._constants.are_all(args, kwargs):
             self._constants.add(output)
 
     def _see_element(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         """Arithmetic on single elements: its calls and its output elements."""
-        if self._constants.are_all(args, kwargs):
+        first = args[0] if args else None
+        is_data = type(first) is Tensor and id(first) not in self._constants.known
+        if not is_data and self._constants.are_all(args, kwargs):
             self._constants.add(output)
-        elif (
-            not self._frames.neurons_running
-        ):  # canonical events stand for a neuron's element-wise work
-            self._add_element_work(func, output)
-
-    def _add_element_work(self, func: Any, output: Any) -> None:
-        first = output if isinstance(output, Tensor) else None
-        if first is None:
-            first = next((leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)), None)
-        size = 0 if first is None else first.numel()
-        found = self._elements.get(func)
-        if found is None:
-            self._elements[func] = [1, size]
-        else:
-            found[0] += 1
-            found[1] += size
+            return
+        if self._frames.neurons_running:  # canonical events stand for a neuron's element-wise work
+            return
+        made = output if type(output) is Tensor else next(iter(_tensors(output)), None)
+        size = 0 if made is None else made.numel()
+        try:
+            found = self._elements[func]
+        except KeyError:
+            found = self._elements[func] = [0, 0]
+        found[0] += 1
+        found[1] += size
 
     def _see_mul(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         """An element-wise product; einsum makes one where it contracts over one element alone."""
@@ -274,8 +280,9 @@ class Tracer(TorchDispatchMode):
 
     def _see_affine(self, name: str, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         """Fold an affine map of a layer's very output into the layer: batch-norm, or its bias."""
-        source = self._outputs.row(args[0])
-        if source is None and len(args) > 1:
+        known = self._outputs.known
+        source = self._outputs.row(args[0]) if id(args[0]) in known else None
+        if source is None and len(args) > 1 and id(args[1]) in known:
             source = self._outputs.row(args[1])
         if source is not None and self._fold(name, args, source):
             tensor = output if isinstance(output, Tensor) else output[0]
@@ -360,6 +367,8 @@ class Tracer(TorchDispatchMode):
         return self._products.look(func, args, product, side)
 
 
+_NOTHING: dict[str, Any] = {}
+_modes_left = torch._C._len_torch_dispatch_stack
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 _CONTRACTION_CODES = frozenset(
     {torch.functional.einsum.__code__, torch.functional.tensordot.__code__}
