@@ -45,7 +45,10 @@ _SYOPS_OWN_WAY = (
     | torch_classes("activation", "MultiheadAttention")
     | torch_classes("upsampling", "Upsample")
 )
+_TOGETHER = "decided by the values of several calls together"
 _SYOPS_NEURONS = frozenset({"IFNode", "LIFNode", "ParametricLIFNode"})
+_RUNS_OPEN_IF_HOOKED = "_transformer_encoder_layer_fwd"
+_SPIKINGJELLY_RULES = frozenset({"convolution", "mm", "addmm", "bmm", "baddbmm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +124,16 @@ class _Tally:
     def calls(self, layer: LayerCounts, decide: Decision, counts: ModelCounts) -> list[Call]:
         """The calls that can be told apart, and a note if one may be decided wrongly for that."""
         if is_doubtful(layer, decide, counts.batches):
-            self.note("decided by the values of several calls together", layer.name)
+            self.note(_TOGETHER, layer.name)
         return calls_of(layer)
+
+    def sees_otherwise(self, layer: LayerCounts) -> bool:
+        """Give up the numbers of a tool whose hooks let a fused layer run as its modules."""
+        is_so = layer.made_by == _RUNS_OPEN_IF_HOOKED
+        if is_so:
+            self.ac = self.mac = self.dense = None
+            self.note("its hooks would keep the layer from being fused, and see parts", layer.name)
+        return is_so
 
     def row(self, counts: ModelCounts) -> Convention:
         """The finished row, with its distances from the exact counts."""
@@ -193,6 +204,8 @@ def _syops(counts: ModelCounts) -> _Tally:
         "activations and spikingjelly's IF and LIF neurons add their elements",
     )
     for layer in layers_with_products(counts):
+        if tally.sees_otherwise(layer):
+            continue
         if not is_layer_of(LINEAR_AND_CONV | TRANSPOSED, layer, counts, exact=True):
             tally.note("not seen, being no module of torch's own layer classes", layer.name)
             continue
@@ -205,7 +218,7 @@ def _syops(counts: ModelCounts) -> _Tally:
             "layers alone: the modules beside them, which it counts, are not in the document"
         )
     for module in counts.modules:
-        _syops_module(module, tally)
+        _syops_module(module, tally, counts.batches)
     return tally
 
 
@@ -226,9 +239,10 @@ def _syops_products(layer: LayerCounts, call: Call, calls: int, counts: ModelCou
     return products + g.c_out * times / counts.samples
 
 
-def _syops_module(module: ModuleCounts, tally: _Tally) -> None:
+def _syops_module(module: ModuleCounts, tally: _Tally, batches: int) -> None:
     """What it counts of a module that is no layer."""
     kind = module.classes[0]
+    shares = [share(one.elements, module.elements_in) for one in module.inputs] or [1.0]
     rates = [mean_of_two_values(one) for one in module.inputs] or [None]
     if kind in NORMS:
         elements = module.elements_in * (2 if module.has_weight else 1)
@@ -237,16 +251,18 @@ def _syops_module(module: ModuleCounts, tally: _Tally) -> None:
         if not module.inputs:
             tally.note("pooled values are taken as real", module.name)
     elif kind in ACTIVATIONS:
-        elements, rates = module.elements_out, [None]
+        elements, shares, rates = module.elements_out, [1.0], [None]
     elif kind.startswith("spikingjelly.") and kind.rpartition(".")[2] in _SYOPS_NEURONS:
-        elements, rates = module.elements_in, [1.0]
+        elements, shares, rates = module.elements_in, [1.0], [1.0]
     else:
-        elements, rates = 0.0, []
+        elements, shares, rates = 0.0, [], []
     if kind in _SYOPS_OWN_WAY:
         tally.dense = None
         tally.note("adds to its dense total in a way that is not repeated", module.name)
-    for rate in rates:
-        _add_by_rate(tally, elements / len(rates), rate)
+    if batches > 1 and module.inputs and None in rates:
+        tally.note(_TOGETHER, module.name)
+    for part, rate in zip(shares, rates, strict=True):
+        _add_by_rate(tally, elements * part, rate)
 
 
 def _neurobench(counts: ModelCounts) -> _Tally:
@@ -257,6 +273,8 @@ def _neurobench(counts: ModelCounts) -> _Tally:
         "1, else MAC; dense without the taps in the padding",
     )
     for layer in layers_with_products(counts):
+        if tally.sees_otherwise(layer):
+            continue
         module = module_of(layer, counts)
         is_root = module is not None and module.name == ""
         if is_root or not is_layer_of(LINEAR_AND_CONV, layer, counts):
@@ -286,8 +304,8 @@ def _spikingjelly(counts: ModelCounts) -> _Tally:
         dense=None,
     )
     for layer in layers_with_products(counts):
-        if layer.operator not in ("convolution", "linear", "matmul"):
-            tally.note("not seen, being an operator without a rule", layer.name)
+        if layer.made_by and layer.made_by not in _SPIKINGJELLY_RULES:
+            tally.note(f"not seen, {layer.made_by} being an operator without a rule", layer.name)
             continue
         if layer.weight_kind == "binary":
             tally.note("counted otherwise if its weights are 0 and 1 alone", layer.name)

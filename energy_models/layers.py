@@ -158,8 +158,8 @@ class ModuleCounts:
     classes : qualified names of its class and of its bases, most derived first
     elements_in, elements_out : values of the first tensor that entered and left, per sample
     has_weight : it has a parameter `weight` (an affine normalisation, a layer)
-    inputs : what entered, one entry a call of a pass; empty where nobody looked (the conventions
-        ask for it of pooling alone)
+    inputs : what entered, one entry a call of a pass, over all passes; empty where nobody looked
+        (the conventions ask for it of pooling and normalisation alone)
     """
 
     name: str
@@ -229,6 +229,8 @@ class LayerCounts:
 
     name : module path; for a functional call the path, then `/operator#k`
     operator : `convolution`, `linear`, `matmul` ... or `neuron`
+    made_by : operator of the framework that made the products (`addmm`, or a fused one that hides
+        them), empty where it is not known
     weight_bits, activation_bits : widths of the operands as they flowed (None where there is none)
     input_kind : `unit`, `small-integers`, `real`, or None (no product, or only zeros seen)
     weight_kind : `binary`, `real`, `activation` (a product of two activations), or None
@@ -248,6 +250,7 @@ class LayerCounts:
 
     name: str
     operator: str
+    made_by: str = ""
     ops: OpCounts = field(default_factory=OpCounts)
     geometry: Geometry | None = None
     has_bias: bool = False
@@ -276,6 +279,7 @@ class LayerCounts:
         return {
             "name": self.name,
             "operator": self.operator,
+            "made_by": self.made_by,
             "geometry": None if self.geometry is None else self.geometry.to_dict(),
             "has_bias": self.has_bias,
             "weight_bits": self.weight_bits,
@@ -307,6 +311,7 @@ class LayerCounts:
         return cls(
             name=row["name"],
             operator=row["operator"],
+            made_by=row.get("made_by", ""),
             ops=OpCounts(**{f.name: row[f.name] for f in fields(OpCounts)}),
             geometry=None if geometry is None else Geometry.from_dict(geometry),
             has_bias=row["has_bias"],

@@ -94,6 +94,7 @@ def count(
         device=device,
         reading=reading,
         allow_uncounted=allow_uncounted or (),
+        conventions=conventions,
     )
     checked = None
     if check:

@@ -81,10 +81,12 @@ def counts_of(
     device: str,
     reading: str = "tensor",
     allow_uncounted: Sequence[str] = (),
+    conventions: bool = False,
 ) -> tuple[ModelCounts, OwnModel | None]:
     """The counts of a POINT (stored; torch is not needed), or of a model that is run now.
 
     allow_uncounted : operators without a rule that are admitted by name
+    conventions : gather what the conventions ask for, if the model is run now
     Raises TargetError if the model cannot be had, or an admitted operator did not occur.
     """
     if _POINT.fullmatch(target):
@@ -104,7 +106,13 @@ def counts_of(
     # a data set streams, with a bar; a batch that came with the model is one pass
     is_data = data is not None and not isinstance(own.batch, tuple)
     batch = list(own.batch.split(_BATCH)) if is_data else own.batch  # type: ignore[union-attr]
-    counts = count(own.model, batch, time_steps=time_steps, reading=reading)  # type: ignore[arg-type]
+    counts = count(
+        own.model,
+        batch,
+        time_steps=time_steps,
+        reading=reading,  # type: ignore[arg-type]
+        conventions=conventions,
+    )
     return _admitted(_noted(counts, own.note), allow_uncounted), own
 
 

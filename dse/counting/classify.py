@@ -16,7 +16,11 @@ Magnitudes = tuple[float | None, float | None]
 
 @dataclass(slots=True)
 class Operand:
-    """All that was seen of one side of a product."""
+    """All that was seen of one side of a product.
+
+    magnitude, reached : sum of abs(x), and products that its non-zero values enter whatever the
+        other factor holds; None where nobody took a closer look
+    """
 
     is_real: bool = False
     by_element: bool = False
@@ -29,6 +33,8 @@ class Operand:
     tolerance: float = 0.0
     smallest: float = math.inf
     largest: float = 0.0
+    magnitude: float | None = None
+    reached: int | None = None
 
     def see(self, facts: Facts) -> None:
         """Add what one tensor held."""
@@ -44,6 +50,11 @@ class Operand:
         if facts.nonzero:
             self.smallest = min(self.smallest, facts.smallest)
             self.largest = max(self.largest, facts.largest)
+
+    def add(self, magnitude: float, reached: int) -> None:
+        """Add what a closer look at one tensor found."""
+        self.magnitude = (self.magnitude or 0.0) + magnitude
+        self.reached = (self.reached or 0) + reached
 
     @property
     def has_zero(self) -> bool:

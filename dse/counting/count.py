@@ -38,6 +38,8 @@ class Counter:
     neuron_updates : also count what neurons do, recognised by the flow of data
     reading : `tensor`: every value of a real tensor is real; `element`: one that is an integer up
         to 8 counts as so many spikes
+    conventions : also gather all that `energy_models.conventions.compare` asks for: what single
+        calls held, sums of magnitudes, the modules that ran; takes further looks at every tensor
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Counter:
         batch_dim: int = 0,
         neuron_updates: bool = True,
         reading: Reading = "tensor",
+        conventions: bool = False,
     ) -> None:
         if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
             raise TracingError(
@@ -59,7 +62,7 @@ class Counter:
         self._model = model = _as_written(model)
         self._batch_dim = batch_dim
         self._reading = reading
-        self._ledger = Ledger(looks_for_neurons=neuron_updates)
+        self._ledger = Ledger(looks_for_neurons=neuron_updates, looks_closer=conventions)
         self._tracer = Tracer(
             model, self._ledger, finds_neurons=neuron_updates, by_element=reading == "element"
         )
@@ -131,6 +134,7 @@ def count(
     max_samples: int | None = None,
     neuron_updates: bool = True,
     reading: Reading = "tensor",
+    conventions: bool = False,
     progress: bool | None = None,
 ) -> ModelCounts:
     """Count the operations of a model on data, in evaluation mode and without gradients.
@@ -138,8 +142,8 @@ def count(
     batch_or_loader : one tensor; a tuple (the positional arguments of the model); or an iterable of
         batches, each a tensor, or a sequence whose first entry is the input (labels are not looked
         at). A data loader is the usual case.
-    time_steps, batch_dim, neuron_updates, reading : see `Counter`. A leading dimension that is a
-        multiple of T x samples has time folded in, step slowest.
+    time_steps, batch_dim, neuron_updates, reading, conventions : see `Counter`. A leading dimension
+        that is a multiple of T x samples has time folded in, step slowest.
     max_samples : stop after so many samples; a last batch is cut to fit
     progress : a bar on standard error; default: if that is a terminal and there are many batches
 
@@ -152,6 +156,7 @@ def count(
         batch_dim=batch_dim,
         neuron_updates=neuron_updates,
         reading=reading,
+        conventions=conventions,
     )
     with counter, _bar(batch_or_loader, max_samples, progress) as bar:
         for inputs in _batches(batch_or_loader):

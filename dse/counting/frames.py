@@ -83,9 +83,22 @@ class Frames:
         return self._stack[-1]
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Follow the modules of this thread."""
+    def listening(self, on_module: Callable[..., None] | None = None) -> Iterator[None]:
+        """Follow the modules of this thread.
+
+        on_module : called with the name, the arguments and the output of each module of the model
+            that has run; without it, nothing is done for it
+        """
+
+        def tell(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            name = self._names.get(id(module))
+            if on_module is not None and name is not None:
+                on_module(name, module, (args, kwargs), output)
+
         with ExitStack() as stack:
+            if on_module is not None:
+                telling = register_module_forward_hook(tell, with_kwargs=True)
+                stack.callback(telling.remove)
             before = register_module_forward_pre_hook(self._enter)
             stack.callback(before.remove)
             after = register_module_forward_hook(self._leave, always_call=True)

@@ -16,11 +16,18 @@ from dse.counting.doubts import (
     warnings_of,
 )
 from dse.counting.operators import ELEMENT_WORK
-from dse.counting.rows import NeuronRow, Row, Slot
+from dse.counting.rows import ModuleRow, NeuronRow, Row, Slot
 from dse.counting.spread import spreads
 from dse.errors import TracingError
 from energy_models.counts import ModelCounts, Spread, Uncounted
-from energy_models.layers import LayerCounts, NeuronUpdates, OpCounts, OperandCounts, StepCounts
+from energy_models.layers import (
+    LayerCounts,
+    ModuleCounts,
+    NeuronUpdates,
+    OpCounts,
+    OperandCounts,
+    StepCounts,
+)
 
 _SIZES_KEPT = 4
 
@@ -31,6 +38,7 @@ class Ledger:
 
     batches : samples of each batch
     looks_for_neurons : neuron updates were asked for
+    looks_closer : what the conventions ask for is gathered too; `modules` is a part of it
     """
 
     rows: dict[str, Row | NeuronRow] = field(default_factory=dict)
@@ -43,6 +51,8 @@ class Ledger:
     assumptions: dict[str, None] = field(default_factory=dict)
     batches: list[int] = field(default_factory=list)
     looks_for_neurons: bool = True
+    looks_closer: bool = False
+    modules: dict[str, ModuleRow] = field(default_factory=dict)
 
     def assume(self, text: str) -> None:
         """Note something that the reader of the numbers has to know, once."""
@@ -101,13 +111,20 @@ class Ledger:
         for text in network_assumptions(rows, neurons, looked_for_neurons=self.looks_for_neurons):
             self.assume(text)
         layers = tuple(
-            _layer(row, samples, time_steps, is_before_spikes=row.name in before_spikes)
+            _layer(
+                row,
+                samples,
+                time_steps,
+                is_before_spikes=row.name in before_spikes,
+                has_one_batch=len(self.batches) == 1,
+            )
             if isinstance(row, Row)
             else _neurons(row, samples, time_steps)
             for row in self.rows.values()
         )
         return ModelCounts(
             samples=samples,
+            batches=len(self.batches),
             time_steps=time_steps,
             time_steps_from=time_steps_from,
             reading=reading,
@@ -118,6 +135,7 @@ class Ledger:
             spread=self._spread(rows),
             warnings=tuple(dict.fromkeys(warnings)),
             assumptions=tuple(self.assumptions),
+            modules=tuple(_module(row, samples) for row in self.modules.values()),
         )
 
     def _not_priced(self, samples: int) -> dict[str, dict[str, float | str]]:
@@ -167,7 +185,9 @@ def _uncounted(calls: list[tuple[str, tuple[tuple[int, ...], ...]]]) -> Uncounte
     )
 
 
-def _layer(row: Row, samples: int, time_steps: int, *, is_before_spikes: bool) -> LayerCounts:
+def _layer(
+    row: Row, samples: int, time_steps: int, *, is_before_spikes: bool, has_one_batch: bool
+) -> LayerCounts:
     classify = Classifier(row.left, row.right, row.weight, row.weight_is_binary)
     by_call = [
         [(classify.totals(pairs), nonzero) for pairs, nonzero in call.slots()]
@@ -185,14 +205,18 @@ def _layer(row: Row, samples: int, time_steps: int, *, is_before_spikes: bool) -
     operand = row.operand
     has_units = classify.input_kind == "real" and operand.nonzero
     has_spikes = classify.is_made_of_spikes
+    bits = row.declared_bits[1]
+    # a call of one batch and the same of another are not one call to those who decide by calls
+    calls = [call.operands for call in row.calls.values() if has_one_batch and call.operands]
     return LayerCounts(
         name=row.name,
         operator=row.operator,
+        made_by=row.made_by,
         ops=OpCounts(**{f.name: total[f.name] / samples for f in fields(OpCounts)}),
         geometry=row.geometry,
         has_bias=row.has_bias,
         weight_bits=_weight_bits(row, classify),
-        activation_bits=row.declared_bits[1] or operand.flowing_bits,
+        activation_bits=bits or operand.flowing_bits,
         input_kind=classify.input_kind,
         weight_kind=classify.weight_kind,
         unit_share=operand.units / operand.nonzero if has_units else None,
@@ -200,7 +224,8 @@ def _layer(row: Row, samples: int, time_steps: int, *, is_before_spikes: bool) -
         nonzero_weights=row.nonzero_weights,
         outputs=row.outputs / samples,
         reused_steps=time_steps if is_reused else 1,
-        operands=tuple(_operand(one, row.declared_bits[1], samples) for one in row.operands),
+        operands=tuple(_operand(one, bits, samples) for one in row.operands),
+        call_operands=tuple(tuple(_operand(one, bits, samples) for one in call) for call in calls),
         spikes_in=nonzero / samples if has_spikes else None,
         steps=tuple(_step(slot, samples, has_spikes) for slot in steps),
         calls=tuple(_step(slot, samples, has_spikes) for slot in whole_calls),
@@ -213,11 +238,24 @@ def _operand(operand: Operand, declared_bits: int | None, samples: int) -> Opera
         kind=operand.kind,
         elements=operand.elements / samples,
         nonzero=operand.nonzero / samples,
-        levels=() if operand.is_real else tuple(sorted(operand.values)),
+        levels=() if operand.kind == "real" else tuple(sorted(operand.values)),
         is_signed=operand.is_signed,
         bits=declared_bits or operand.flowing_bits,
         smallest=operand.smallest if operand.nonzero else 0.0,
         largest=operand.largest,
+        magnitude=None if operand.magnitude is None else operand.magnitude / samples,
+        reached=None if operand.reached is None else operand.reached / samples,
+    )
+
+
+def _module(row: ModuleRow, samples: int) -> ModuleCounts:
+    return ModuleCounts(
+        name=row.name,
+        classes=row.classes,
+        elements_in=row.elements_in / samples,
+        elements_out=row.elements_out / samples,
+        has_weight=row.has_weight,
+        inputs=tuple(_operand(one, None, samples) for one in row.inputs or ()),
     )
 
 

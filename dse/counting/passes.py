@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from dse.counting.activity import Facts, Marks, look
 from dse.counting.classify import Operand
+from dse.counting.closer import Closer
 from dse.counting.dataflow import FoundNeurons
 from dse.counting.ledger import Ledger
 from dse.counting.observe import Sight
@@ -55,10 +56,16 @@ class _SeenNeurons:
 
 
 class ForwardPass:
-    """Collects what a pass does over a batch of so many samples."""
+    """Collects what a pass does over a batch of so many samples.
 
-    def __init__(self, samples: int, batch: int) -> None:
+    closer : what the conventions ask for beside it, if they do
+    on_module : wants to be told of every module that has run, for them; else None
+    """
+
+    def __init__(self, samples: int, batch: int, *, looks_closer: bool = False) -> None:
         self.samples = samples
+        self.closer = Closer() if looks_closer else None
+        self.on_module = None if self.closer is None else self.closer.see_module
         self._batch = batch
         self._seen: list[_Seen] = []
         self._planned: list[_Planned] = []
@@ -103,6 +110,8 @@ class ForwardPass:
         for seen in self._seen:
             self._book_product(seen, fetched, time_steps)
         ledger.counted_calls += len(self._seen) + len(self._planned)
+        if self.closer is not None:
+            self.closer.book(ledger.modules)
         for neurons in self._neurons:
             self._book_neurons(ledger, neurons, fetched, time_steps)
         for group in found:

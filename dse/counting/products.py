@@ -24,6 +24,7 @@ class Products:
 
     by_element : decide real tensors element by element
     declared_bits : widths of the factors of a fused operator that is being expanded
+    hidden_in : the fused operator of the model that is being expanded, or nothing
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Products:
         self._constants = constants
         self._by_element = by_element
         self.declared_bits: tuple[int | None, int | None] = (None, None)
+        self.hidden_in = ""
         self._observer = Observer(by_element=by_element)
         self._weights = Weights()
         self._plans: dict[int, Plan] = {}
@@ -86,7 +88,7 @@ class Products:
         factor = None if side is None else product.factors[0 if side == "left" else 1]
         is_kept = factor is not None and self._constants.is_lasting(factor)
         address = factor.data_ptr() if factor is not None and is_kept else None
-        row = self._row(product, side, address)
+        row = self._row(func, product, side, address)
         if product.bias is not None and self._constants.is_weight(product.bias):
             row.has_bias = True
         weight = None
@@ -99,10 +101,13 @@ class Products:
         call = self._call_numbers[row.name]
         self._call_numbers[row.name] += 1
         self._pass.see_product(row, call, Work.of(product), sight, frame.first_input)
+        closer = self._pass.closer
+        if closer is not None:
+            closer.see_product(row, call, product, sight)
         if weight is None:
             return row
         row.see_weight(weight)
-        can = is_kept and side == "right" and not self._by_element
+        can = is_kept and side == "right" and not self._by_element and closer is None
         if can and can_plan(func, args, product, weight):
             self._plans[self._place] = Plan(
                 func, args, frame.module, frame.first_input, row, call, product, weight
@@ -122,7 +127,7 @@ class Products:
         other: Tensor = product.factors[1 if side == "left" else 0]
         return side is not None and self._constants.is_weight(other)
 
-    def _row(self, product: Product, side: Side | None, address: int | None) -> Row:
+    def _row(self, func: Any, product: Product, side: Side | None, address: int | None) -> Row:
         """The row of a product; a new one on its first call.
 
         address : of a weight that stays: the same one in the same module is the same layer
@@ -136,7 +141,8 @@ class Products:
                 frame.keep(operator, address, name)
         row = self._ledger.rows.get(name)
         if row is None:
-            row = self._ledger.rows[name] = Row(name, operator, product.geometry, side)
+            made_by = self.hidden_in or func._overloadpacket.__name__
+            row = self._ledger.rows[name] = Row(name, operator, product.geometry, side, made_by)
             row.declare(frame.module, self.declared_bits)
         if not isinstance(row, Row):
             raise TracingError(f"{name}: neurons that also multiply tensors cannot be told apart")

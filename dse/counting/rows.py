@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import nn
 
+from dse.counting.activity import Facts
 from dse.counting.classify import Magnitudes, Operand
 from dse.counting.rules import Side
 from dse.counting.weights import Weight
@@ -29,10 +30,12 @@ class Call:
 
     pairs : by magnitude, one number a time step found in the leading dimension (one where there is
         none); nonzero : inputs that are not zero, likewise
+    operands : the sides that are data, if somebody took a closer look at the one batch
     """
 
     pairs: dict[Magnitudes, np.ndarray]
     nonzero: np.ndarray
+    operands: tuple[Operand, ...] = ()
 
     def slots(self) -> list[tuple[Counter[Magnitudes], int]]:
         """Pairs by magnitude, and non-zero inputs, of each step."""
@@ -48,12 +51,14 @@ class Row:
 
     by_sample : of each batch the pairs by magnitude, (B); has_samples : they could be told apart
     declared_bits : widths of weight and activation that the layer declares, if it does
+    made_by : the operator of the model that made its products
     """
 
     name: str
     operator: str
     geometry: Geometry
     weight: Side | None
+    made_by: str
     left: Operand = field(default_factory=Operand)
     right: Operand = field(default_factory=Operand)
     weight_is_binary: bool = True
@@ -142,6 +147,33 @@ class NeuronRow:
             self.spikes = [sum(self.spikes)] + [0] * (len(spikes) - 1)
         self.spikes = [a + b for a, b in zip(self.spikes, spikes, strict=True)]
         self.fed_by.extend(source for source in sources if source not in self.fed_by)
+
+
+@dataclass(slots=True)
+class ModuleRow:
+    """One module that was called, while it is being observed.
+
+    inputs : what entered, by number of the call in a pass; None once a call was not looked into
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    has_weight: bool
+    elements_in: int = 0
+    elements_out: int = 0
+    inputs: list[Operand] | None = field(default_factory=list)
+
+    def book(self, call: int, elements_in: int, elements_out: int, facts: Facts | None) -> None:
+        """Add one call of so many input and output elements."""
+        self.elements_in += elements_in
+        self.elements_out += elements_out
+        if facts is None:
+            self.inputs = None
+        if facts is None or self.inputs is None:
+            return
+        if call == len(self.inputs):
+            self.inputs.append(Operand())
+        self.inputs[call].see(facts)
 
 
 def _with_slots(entry: Call | None, slots: int) -> Call:

@@ -15,8 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves
 
+from dse.counting.calls import (
+    COMPOSITE,
+    is_composite,
+    is_dense,
+    is_plain,
+    qualified,
+    tensors,
+    written,
+)
 from dse.counting.contractions import dense_call
 from dse.counting.dataflow import FoundNeurons
 from dse.counting.expansions import BITS, EXPANSIONS, UNPACKED_WEIGHTS
@@ -33,7 +41,6 @@ from dse.counting.tape import Tape
 from dse.errors import ExpansionRefused
 
 _Handler = Callable[[Any, Any, Any, Any], None]
-_OWN_NAMESPACES = frozenset({"aten", "prim", "prims", "profiler"})
 
 
 class Tracer(TorchDispatchMode):
@@ -78,12 +85,13 @@ class Tracer(TorchDispatchMode):
     @contextmanager
     def forward_pass(self, samples: int) -> Iterator[ForwardPass]:
         """Listen to one forward pass over a batch of so many samples; yields what it saw."""
-        self._pass = ForwardPass(samples, len(self.ledger.batches))
+        batch, looks_closer = len(self.ledger.batches), self.ledger.looks_closer
+        self._pass = ForwardPass(samples, batch, looks_closer=looks_closer)
         self._tape = Tape(self._constants.given) if self._finds_neurons else None
         self._frames.begin()
         self._products.begin(self._pass)
         with ExitStack() as stack:
-            stack.enter_context(self._frames.listening())
+            stack.enter_context(self._frames.listening(self._pass.on_module))
             stack.callback(self._end)
             stack.enter_context(self)
             yield self._pass
@@ -91,7 +99,7 @@ class Tracer(TorchDispatchMode):
     def see_output(self, output: Any) -> None:
         """Show what the model returned: spikes that leave it are no masks that nobody reads."""
         if self._tape is not None:
-            self._tape.opaque("output", _tensors(output), [])
+            self._tape.opaque("output", tensors(output), [])
 
     def found_neurons(self) -> list[FoundNeurons]:
         """The neurons that the last pass showed by its flow of data."""
@@ -107,7 +115,7 @@ class Tracer(TorchDispatchMode):
         self._outputs.clear()
         self._products.forget_input()
         for func, (calls, size) in self._elements.items():
-            self.ledger.add_element_work(_qualified(func), calls, size)
+            self.ledger.add_element_work(qualified(func), calls, size)
         self._elements.clear()
 
     def _on_neurons(self, name: str, module: nn.Module, *tensors: Tensor) -> None:
@@ -153,15 +161,15 @@ class Tracer(TorchDispatchMode):
         if self._tape is None or self._in_the_open or self._frames.neurons_running:
             return
         if func._overloadpacket in EXPANSIONS:
-            name = self._row or self._frames.innermost.name or _qualified(func)
-            self._tape.opaque(name, _tensors((args, kwargs)), _tensors(output))
+            name = self._row or self._frames.innermost.name or qualified(func)
+            self._tape.opaque(name, tensors((args, kwargs)), tensors(output))
         else:
             module = self._frames.innermost.name
             self._tape.see(func, args, kwargs, output, module, self._row)
 
     def _handler(self, func: Any) -> _Handler | None:
         """What to do with an operator, decided when it is met for the first time."""
-        packet, name = func._overloadpacket, _qualified(func)
+        packet, name = func._overloadpacket, qualified(func)
         handle: _Handler
         if packet in RULES:
             handle = self._see_product
@@ -169,7 +177,7 @@ class Tracer(TorchDispatchMode):
             handle = self._see_fused
         elif packet in UNPACKED_WEIGHTS:
             handle = self._see_unpacked
-        elif _is_composite(func):
+        elif is_composite(func):
             return None
         elif not any("Tensor" in str(argument.type) for argument in func._schema.arguments):
             handle = _see_nothing
@@ -196,28 +204,22 @@ class Tracer(TorchDispatchMode):
         try:
             with self:
                 # PyTorch's own parts, as they run without us: `decompose` may know others
-                return func._op_dk(_COMPOSITE, *args, **kwargs)
+                return func._op_dk(COMPOSITE, *args, **kwargs)
         finally:
             self._contracting -= is_contraction
 
     def _writing(self, func: Any, handle: _Handler) -> _Handler:
         """The handler of an operator that writes into its arguments."""
-        written = [
-            (index, argument.name)
-            for index, argument in enumerate(func._schema.arguments)
-            if argument.alias_info is not None and argument.alias_info.is_write
-        ]
+        places = written(func)
 
         def see(func: Any, args: Any, kwargs: Any, output: Any) -> None:
             is_constant = self._constants.are_all(args, kwargs)
             self._was_folded = False
             handle(func, args, kwargs, output)
             self._products.forget_input()
-            for index, name in written:
+            for index, name in places:
                 value = args[index] if index < len(args) else kwargs.get(name)
-                for tensor in tree_leaves(value):
-                    if not isinstance(tensor, Tensor):
-                        continue
+                for tensor in tensors(value):
                     if not self._was_folded:
                         self._outputs.drop(tensor)
                     if self._constants.is_lasting(tensor):
@@ -257,7 +259,7 @@ class Tracer(TorchDispatchMode):
             return
         if self._frames.neurons_running:  # canonical events stand for a neuron's element-wise work
             return
-        made = output if type(output) is Tensor else next(iter(_tensors(output)), None)
+        made = output if type(output) is Tensor else next(iter(tensors(output)), None)
         size = 0 if made is None else made.numel()
         try:
             found = self._elements[func]
@@ -307,8 +309,8 @@ class Tracer(TorchDispatchMode):
         if self._constants.are_all(args, kwargs):
             self._constants.add(output)
             return
-        tensors = _tensors((args, kwargs))
-        shapes = tuple(() if tensor.is_nested else tuple(tensor.shape) for tensor in tensors)
+        read = tensors((args, kwargs))
+        shapes = tuple(() if tensor.is_nested else tuple(tensor.shape) for tensor in read)
         name = str(func._overloadpacket)
         self.ledger.uncounted[name].append((self._frames.innermost.name, shapes))
 
@@ -322,8 +324,9 @@ class Tracer(TorchDispatchMode):
     def _run_in_the_open(
         self, expansion: Any, func: Any, args: Any, kwargs: Any, output: Any
     ) -> None:
-        outer = self._products.declared_bits
-        self._products.declared_bits = BITS.get(func._overloadpacket, outer)
+        outer = self._products.declared_bits, self._products.hidden_in
+        self._products.declared_bits = BITS.get(func._overloadpacket, outer[0])
+        self._products.hidden_in = outer[1] or qualified(func)
         self._in_the_open += 1
         try:
             with self:
@@ -332,7 +335,7 @@ class Tracer(TorchDispatchMode):
             self._see_unknown(func, args, kwargs, output)
         finally:
             self._in_the_open -= 1
-            self._products.declared_bits = outer
+            self._products.declared_bits, self._products.hidden_in = outer
 
     def _see_unpacked(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         """Parameters that come out of an opaque object."""
@@ -347,10 +350,10 @@ class Tracer(TorchDispatchMode):
             self._outputs.add(output, row.name)
 
     def _look_at(self, func: Any, args: Any, kwargs: Any, output: Any) -> Row | None:
-        if not _is_plain(args):
+        if not is_plain(args):
             self._see_unknown(func, args, kwargs, output)
             return None
-        if not _is_dense(args):
+        if not is_dense(args):
             self._run_in_the_open(dense_call(func), func, args, kwargs, output)
             return None
         if kwargs:
@@ -369,7 +372,6 @@ class Tracer(TorchDispatchMode):
 
 _NOTHING: dict[str, Any] = {}
 _modes_left = torch._C._len_torch_dispatch_stack
-_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 _CONTRACTION_CODES = frozenset(
     {torch.functional.einsum.__code__, torch.functional.tensordot.__code__}
 )
@@ -377,27 +379,3 @@ _CONTRACTION_CODES = frozenset(
 
 def _see_nothing(func: Any, args: Any, kwargs: Any, output: Any) -> None:
     """New memory, filled with no tensor's values, is data."""
-
-
-def _qualified(func: Any) -> str:
-    """The operator's name; with its namespace if it is not one of PyTorch's own."""
-    name: str = func._overloadpacket.__name__
-    return name if func.namespace in _OWN_NAMESPACES else f"{func.namespace}.{name}"
-
-
-def _is_composite(func: Any) -> bool:
-    return func._can_decompose() and torch._C._dispatch_has_kernel_for_dispatch_key(
-        func.name(), _COMPOSITE
-    )
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def _is_plain(args: Any) -> bool:
-    return not any(isinstance(arg, Tensor) and (arg.is_nested or arg.is_complex()) for arg in args)
-
-
-def _is_dense(args: Any) -> bool:
-    return all(arg.layout is torch.strided for arg in args if isinstance(arg, Tensor))

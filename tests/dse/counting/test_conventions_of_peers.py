@@ -7,7 +7,16 @@ import types
 
 import pytest
 import torch
-from observed import complete
+from convention_networks import (
+    MODELS,
+    STEPS,
+    Attention,
+    Crops,
+    FusedAttention,
+    Steps,
+    ann,
+    conv_snn,
+)
 from torch import Tensor, nn
 
 from dse.counting.count import count
@@ -16,150 +25,7 @@ from energy_models.conventions import Convention, compare
 # the tools' own warnings are not ours to mend
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-STEPS, SAMPLES = 3, 4
-
-
-class PlainLIF(nn.Module):
-    """A leaky neuron in plain torch, with a hard reset."""
-
-    def __init__(self, height: float = 1.0) -> None:
-        super().__init__()
-        self.height = height
-        self.v: Tensor | None = None
-
-    def reset(self) -> None:
-        self.v = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        v = x if self.v is None else 0.5 * self.v + x
-        spikes = (v > 0.5).float()
-        self.v = v * (1 - spikes)
-        return spikes * self.height
-
-
-class Ternary(PlainLIF):
-    """Spikes of either sign."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) - super().forward(-x)
-
-
-class Steps(nn.Module):
-    """Calls a network once per time step on the same image and adds up what comes out."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-        self.time_steps = STEPS
-
-    def forward(self, x: Tensor) -> Tensor:
-        for module in self.net.modules():
-            fresh = getattr(module, "reset_mem", getattr(module, "reset", None))
-            if callable(fresh):
-                fresh()
-        return torch.stack([self.net(x) for _ in range(STEPS)]).sum(0)
-
-
-class Sew(nn.Module):
-    """Spikes added to spikes: 0, 1 and 2 flow into the next layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.spike = nn.Conv2d(2, 4, 3, padding=1), PlainLIF()
-        self.inner, self.inner_spike = nn.Conv2d(4, 4, 3, padding=1), PlainLIF()
-        self.last = nn.Conv2d(4, 3, 3, stride=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        spikes = self.spike(self.first(x))
-        return self.last(spikes + self.inner_spike(self.inner(spikes)))
-
-
-class Attention(nn.Module):
-    """Queries by keys, both spikes; their sums by real values."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.q, self.k, self.v = (nn.Linear(6, 5) for _ in range(3))
-        self.spike_q, self.spike_k = PlainLIF(), PlainLIF()
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k = self.spike_q(self.q(x)), self.spike_k(self.k(x))
-        return (q @ k.transpose(-1, -2)) @ self.v(x) + q @ self.v(x).transpose(-1, -2) @ k
-
-
-def conv_snn(neuron=PlainLIF, pool=lambda: nn.MaxPool2d(2)) -> nn.Module:
-    return Steps(
-        nn.Sequential(
-            nn.Conv2d(2, 4, 3, padding=1),
-            nn.BatchNorm2d(4),
-            neuron(),
-            pool(),
-            nn.Conv2d(4, 6, 3, padding=1, stride=2, groups=2, bias=False),
-            neuron(),
-            nn.Flatten(),
-            nn.Linear(6 * 2 * 2, 5),
-        )
-    )
-
-
-def snntorch_snn() -> nn.Module:
-    snn = pytest.importorskip("snntorch")
-    return conv_snn(lambda: snn.Leaky(beta=0.5, threshold=0.5, init_hidden=True))
-
-
-def spikingjelly_snn() -> nn.Module:
-    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
-    return conv_snn(lambda: neuron.LIFNode(tau=2.0, v_threshold=0.3, detach_reset=True))
-
-
-def ann() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(4, 6, (3, 2), dilation=(1, 2)),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(6, 5),
-    )
-
-
-def pruned_snn() -> nn.Module:
-    model = conv_snn()
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                module.weight.mul_((torch.rand_like(module.weight) < 0.5).float())
-    return model
-
-
-def spike_tensor_net() -> nn.Module:
-    return Steps(nn.Sequential(PlainLIF(0.25), nn.Conv2d(2, 3, 3, padding=1)))
-
-
-MODELS = {
-    "conv SNN, plain torch": conv_snn,
-    "conv SNN, snnTorch": snntorch_snn,
-    "conv SNN, SpikingJelly": spikingjelly_snn,
-    "ANN": ann,
-    "average-pooled spikes": lambda: conv_snn(pool=lambda: nn.AvgPool2d(2)),
-    "pruned weights": pruned_snn,
-    "ternary spikes": lambda: conv_snn(Ternary),
-    "padding with dilation": lambda: nn.Sequential(
-        nn.Conv2d(2, 3, (3, 2), padding=(1, 3), dilation=(2, 3)),
-        nn.ReLU(),
-        nn.BatchNorm2d(3, affine=False),
-        nn.Conv2d(3, 2, 1),
-        nn.BatchNorm2d(2, affine=False),
-    ),
-    "SEW adds": lambda: Steps(Sew()),
-    "spikes of another height": spike_tensor_net,
-    "transposed": lambda: Steps(
-        nn.Sequential(PlainLIF(), nn.ConvTranspose2d(2, 3, 3, stride=2), PlainLIF())
-    ),
-}
+SAMPLES = 4
 
 
 @pytest.fixture(params=MODELS, ids=list(MODELS))
@@ -173,9 +39,8 @@ def x() -> Tensor:
     return torch.rand(SAMPLES, 2, 8, 8, generator=torch.Generator().manual_seed(1)) * 1.5
 
 
-def rows(model: nn.Module, *batches: Tensor, by_call: bool = True) -> dict[str, Convention]:
-    counts = complete(count(model, list(batches)), model, batches, by_call=by_call)
-    return {row.name: row for row in compare(counts)}
+def rows(model: nn.Module, *batches: Tensor) -> dict[str, Convention]:
+    return {row.name: row for row in compare(count(model, list(batches), conventions=True))}
 
 
 def neurobench(model: nn.Module, *batches: Tensor) -> dict[str, float]:
@@ -281,11 +146,22 @@ def test_a_decision_over_all_calls_says_so(x: Tensor) -> None:
     # the first step of average-pooled spikes may hold one value, and later ones hold several
     torch.manual_seed(0)
     model = MODELS["average-pooled spikes"]().eval()
-    merged, told = rows(model, x, by_call=False), rows(model, x)
+    merged, told = rows(model, x[:2], x[2:]), rows(model, x)
     text = "decided by the values of several calls together"
     for name in ("syops", "NeuroBench", "SpikingJelly"):
         assert any(text in note and "net.4" in note for note in merged[name].notes)
         assert not any(text in note for note in told[name].notes)
+    # syops decides by the input of normalisation as well
+    [note] = [note for note in merged["syops"].notes if text in note]
+    assert "net.1" in note
+
+
+def test_spikes_that_are_normalised_and_pooled(x: Tensor, syops) -> None:
+    torch.manual_seed(0)
+    model = Crops().eval()
+    row, (dense, ac, mac) = rows(model, x)["syops"], syops(model, x)
+    assert row.ac == pytest.approx(ac, rel=1e-6) and ac > 0
+    assert (row.mac, row.dense) == (mac, dense)
 
 
 def test_functional_products(x: Tensor) -> None:
@@ -303,6 +179,35 @@ def test_functional_products(x: Tensor) -> None:
     assert note.count("matmul#") == 4
 
 
+@pytest.mark.parametrize(
+    ("build", "seen"),
+    [
+        # 4 tokens: 4 x 6 x 8 and 4 x 8 x 3
+        (FusedAttention, 4 * 6 * 8 + 4 * 8 * 3),
+        (lambda: nn.Sequential(nn.LSTM(6, 4, batch_first=True)), 0),
+        (lambda: nn.Sequential(nn.TransformerEncoderLayer(6, 2, 16, batch_first=True)), 0),
+    ],
+    ids=["attention", "LSTM", "encoder layer"],
+)
+def test_products_inside_of_fused_operators(build, seen: int) -> None:
+    torch.manual_seed(0)
+    model, tokens = build().eval(), torch.rand(SAMPLES, 4, 6)
+    row = rows(model, tokens)["SpikingJelly"]
+    assert (row.ac, row.mac) == spikingjelly(model, tokens) == (0, seen)
+    assert any("being an operator without a rule" in note for note in row.notes)
+
+
+def test_hooks_keep_an_encoder_layer_from_being_fused() -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(6, 2, 16, batch_first=True)
+    model, tokens = nn.Sequential(layer).eval(), torch.rand(SAMPLES, 4, 6)
+    row = rows(model, tokens)["NeuroBench"]
+    assert row.mac is row.dense is None
+    # the two layers behind the attention are run, and seen, as modules: 2 x 4 x 6 x 16
+    with torch.no_grad():
+        assert neurobench(model, tokens)["Dense"] == 768
+
+
 def test_layers_of_another_library_over_all_steps_at_once(syops) -> None:
     layer = pytest.importorskip("spikingjelly.activation_based.layer")
     neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
@@ -313,9 +218,8 @@ def test_layers_of_another_library_over_all_steps_at_once(syops) -> None:
         layer.Conv2d(3, 2, 3, step_mode="m"),
     ).eval()
     x = torch.rand(STEPS, SAMPLES, 2, 6, 6)
-    counts = count(model, x, time_steps=STEPS, batch_dim=1)
-    model[1].reset()
-    found = {row.name: row for row in compare(complete(counts, model, [x]))}
+    counts = count(model, x, time_steps=STEPS, batch_dim=1, conventions=True)
+    found = {row.name: row for row in compare(counts)}
     model[1].reset()
     # a derived class is a convolution to NeuroBench, and nothing to syops: neurons alone;
     # both take the leading dimension, here time, for the samples
