@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -112,8 +113,7 @@ class Observer:
             return Sight(left, right, left.totals, rows)
         left = self._look(product.left, wants_counts=True)
         assert left.counts is not None
-        counts = left.counts.double(), right.counts.double()
-        return Sight(left, right, torch.einsum("lbk,rbk->lrb", *counts).long(), batch)
+        return Sight(left, right, _paired(left.counts, right.counts), batch)
 
     def _look(self, x: Tensor, fans: Tensor | None = None, *, wants_counts: bool = False) -> Marks:
         if fans is not None or wants_counts:
@@ -124,3 +124,11 @@ class Observer:
         marks = look(x, by_element=self._by_element)
         self._last = (key, x, marks)
         return marks
+
+
+def _paired(left: Tensor, right: Tensor) -> Any:
+    """Pairs of two operands by level: (l, b, k) and (r, b, k) to (l, r, b), where they lie."""
+    if left.device.type != "cpu":
+        return torch.einsum("lbk,rbk->lrb", left.double(), right.double()).long()
+    here = left.numpy()[:, None], right.numpy()[None]
+    return np.add.reduce(np.multiply(*here, dtype=np.int64), axis=-1)
