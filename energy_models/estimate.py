@@ -52,6 +52,7 @@ class EnergyBreakdown:
     network : component -> pJ of the whole network; empty for an op-only profile
     missing : what happened but could not be priced; while there is any, there is no total
     assumptions : what the reader has to know to print the numbers
+    warnings : what looks wrong in the counts
     """
 
     profile: str
@@ -59,6 +60,7 @@ class EnergyBreakdown:
     network: Mapping[str, float]
     missing: tuple[str, ...]
     assumptions: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -109,6 +111,7 @@ class EnergyBreakdown:
                 for layer in self.layers
             ],
             "assumptions": list(self.assumptions),
+            "warnings": list(self.warnings),
         }
 
 
@@ -129,6 +132,7 @@ def estimate(counts: ModelCounts, profile: HardwareProfile) -> EnergyBreakdown:
         network={},
         missing=(*missing, *(f"uncounted: {operator}" for operator in counts.uncounted)),
         assumptions=(*counts.assumptions, *_assumptions(counts, profile, used)),
+        warnings=counts.warnings,
     )
 
 

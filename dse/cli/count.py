@@ -36,9 +36,13 @@ DataDir = Annotated[
 Samples = Annotated[int, typer.Option(min=1, help="images to run with --data")]
 TimeSteps = Annotated[
     int | None,
-    typer.Option(min=1, help="T of a spiking model; default: its attribute time_steps, else 1"),
+    typer.Option(min=1, help="T of a spiking model; default: its attribute time_steps, else found"),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+BatchDim = Annotated[
+    int,
+    typer.Option("--batch-dim", min=0, help="dimension of the samples: 1 for (T, B, ...) data"),
+]
 Reading = Annotated[
     str,
     typer.Option(
@@ -63,6 +67,7 @@ def count(
     data_dir: DataDir = None,
     samples: Samples = 64,
     time_steps: TimeSteps = None,
+    batch_dim: BatchDim = 0,
     device: Device = "auto",
     reading: Reading = "tensor",
     allow_uncounted: AllowUncounted = None,
@@ -91,6 +96,7 @@ def count(
         data_dir=data_dir,
         samples=samples,
         time_steps=time_steps,
+        batch_dim=batch_dim,
         device=device,
         reading=reading,
         allow_uncounted=allow_uncounted or (),

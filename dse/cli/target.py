@@ -79,6 +79,7 @@ def counts_of(
     samples: int,
     time_steps: int | None,
     device: str,
+    batch_dim: int = 0,
     reading: str = "tensor",
     allow_uncounted: Sequence[str] = (),
     conventions: bool = False,
@@ -152,6 +153,8 @@ def own_model(
             "module and a batch"
         )
     note = "input: the batch that the model came with"
+    if data is not None and input_shape is not None:
+        raise TargetError("--data and --input: give one of them")
     if data is not None:
         batch, note = _real_batch(data, data_dir, samples)
     elif input_shape is not None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -82,9 +85,9 @@ class Counter:
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        traceback: TracebackType | None,
+        trace: TracebackType | None,
     ) -> None:
-        self._stack.__exit__(kind, error, traceback)
+        self._stack.__exit__(kind, error, trace)
 
     def __call__(self, *inputs: Any) -> Any:
         """Run the model on the positional arguments of one batch; returns its output."""
@@ -98,12 +101,12 @@ class Counter:
         except Exception as error:
             if error is self._tracer.fault:
                 raise
-            where = self._tracer.where or "the model"
+            where = self._tracer.raised_in(error) or "the model"
             raise TracingError(
-                f"{where} raised {type(error).__name__} for an input of shape "
+                f"{where} raised {type(error).__name__}{_line_of(error)} for an input of shape "
                 f"{tuple(inputs[0].shape)}: {error}"
             ) from error
-        self._book(seen, size)
+        self._book(seen, size, inputs[0])
         return output
 
     def counts(self) -> ModelCounts:
@@ -117,10 +120,12 @@ class Counter:
             )
         return self._ledger.document(self._time_steps or 1, self._source, self._reading)
 
-    def _book(self, seen: ForwardPass, size: int) -> None:
+    def _book(self, seen: ForwardPass, size: int, first: Tensor) -> None:
         found = self._tracer.found_neurons()
         if self._time_steps is None:
             self._time_steps, self._source = _seen_time_steps(seen, found)
+        if not self._ledger.batches:
+            _doubt_batch_dim(self._ledger, self._model, first, self._time_steps, self._batch_dim)
         seen.book(self._ledger, self._time_steps, found)
         self._ledger.batches.append(size)
 
@@ -150,6 +155,8 @@ def count(
     The model is left as it was: flags, buffers, neuron state, random numbers.
     Raises NotFiniteError if a value is NaN, TracingError if the model raises or there is no data.
     """
+    if max_samples is not None and max_samples < 1:
+        raise TracingError(f"max_samples is {max_samples}; it must be at least 1")
     counter = Counter(
         model,
         time_steps=time_steps,
@@ -192,6 +199,32 @@ def _as_written(model: nn.Module) -> nn.Module:
     if type(model).__name__ == "OptimizedModule" and isinstance(original, nn.Module):
         return original
     return model
+
+
+def _line_of(error: BaseException) -> str:
+    """The last line of the user's own code that an exception went through."""
+    ours = (Path(torch.__file__).parent, Path(__file__).parent)
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        path = Path(frame.f_code.co_filename)
+        if not any(path.is_relative_to(folder) for folder in ours):
+            place = f" ({path.name}:{line})"
+    return place
+
+
+def _doubt_batch_dim(ledger: Ledger, model: nn.Module, first: Tensor, steps: int, dim: int) -> None:
+    """Samples that may lie in another dimension: time first is the habit of half the field."""
+    is_seq_first = any(getattr(module, "batch_first", True) is False for module in model.modules())
+    if dim == 0 and first.dim() > 2 and is_seq_first:
+        ledger.warn(
+            "the model holds layers with batch_first=False: if the samples lie in dimension 1 of "
+            "the input, give batch_dim=1 (--batch-dim 1); dimension 0 was taken"
+        )
+    elif dim == 0 and first.dim() > 2 and steps > 1 and first.shape[0] == steps:
+        ledger.warn(
+            f"dimension 0 of the input has {steps} entries, as many as there are time steps: if it "
+            "is time, give batch_dim=1 (--batch-dim 1); it was taken as samples"
+        )
 
 
 def _bar(data: Any, max_samples: int | None, progress: bool | None) -> Any:

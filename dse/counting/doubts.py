@@ -21,8 +21,8 @@ def assumptions_of(row: Row, time_steps: int, *, is_before_spikes: bool) -> Iter
         yield f"spikes of height {max(operand.values):g}: the factor folds into the weight"
     if row.weight is not None and row.weight_is_binary and row.has_lone_weights:
         yield "no output channel has two weights that are not zero: binary by definition"
-    is_repeated = is_before_spikes and operand.step is None and len(row.calls) > 1
-    if is_repeated and len(row.calls) == time_steps:
+    is_repeated = len(row.calls) == time_steps or row.is_time_folded
+    if time_steps > 1 and is_before_spikes and operand.step is None and is_repeated:
         yield f"computed on real values at each of {time_steps} steps, and charged as often"
     if any(row.declared_bits):
         yield "bit widths as the layer declares them"
@@ -66,13 +66,14 @@ def network_warnings(rows: Sequence[Row], time_steps: int) -> Iterator[str]:
     """What was declared and what was seen do not fit together."""
     calls = max((len(row.calls) for row in rows), default=0)
     has_time = any(row.is_time_folded or len(row.calls) == time_steps for row in rows)
-    if time_steps == 1 and calls > 1:
+    has_spikes = any(row.left.kind == "unit" and row.left.has_zero for row in rows)
+    if time_steps == 1 and calls > 1 and has_spikes:
         yield (
-            f"layers were called up to {calls} times in one pass and no time steps were "
-            "declared: calls are not told apart as steps"
+            f"layers were called up to {calls} times in one pass and no time steps were declared "
+            "or found: calls are not told apart as steps"
         )
     if time_steps > 1 and rows and not has_time:
-        yield f"{time_steps} time steps were declared, and no layer has so many"
+        yield f"there are {time_steps} time steps, and no layer has so many"
 
 
 def _looks_like_spikes(operand: Operand) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -53,7 +54,7 @@ class Frames:
 
     on_neurons : called when a module that declares its neurons begins (without tensors), and with
         its input and output when it has run
-    where : the module that was entered last, for the message of a model that raised
+    raised : an exception that left a module, and the name of the first module that it left
     neurons_running : how many modules that declare their neurons are running
     """
 
@@ -67,7 +68,7 @@ class Frames:
         self._thread = threading.get_ident()
         self._declaring: dict[type, bool] = {}
         self._stack: list[Frame] = []
-        self.where = ""
+        self.raised: tuple[BaseException, str] | None = None
         self.neurons_running = 0
         self.begin()
 
@@ -117,7 +118,6 @@ class Frames:
         # a nested tensor has no shape
         shape = first.shape if isinstance(first, Tensor) and not first.is_nested else ()
         self._stack.append(Frame(name, module, shape))
-        self.where = name
         if self._declares_neurons(module):
             self.neurons_running += 1
             if self._finds_neurons:
@@ -127,6 +127,9 @@ class Frames:
         if threading.get_ident() != self._thread:
             return
         frame = self._stack.pop()
+        error = sys.exc_info()[1]  # hooks that are always called are called on the way out, too
+        if error is not None and (self.raised is None or self.raised[0] is not error):
+            self.raised = error, frame.name
         if not self.neurons_running or not self._declares_neurons(module):
             return
         self.neurons_running -= 1

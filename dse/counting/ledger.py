@@ -49,6 +49,7 @@ class Ledger:
     element_calls: Counter[str] = field(default_factory=Counter)
     counted_calls: int = 0
     assumptions: dict[str, None] = field(default_factory=dict)
+    warnings: dict[str, None] = field(default_factory=dict)
     batches: list[int] = field(default_factory=list)
     looks_for_neurons: bool = True
     looks_closer: bool = False
@@ -57,6 +58,10 @@ class Ledger:
     def assume(self, text: str) -> None:
         """Note something that the reader of the numbers has to know, once."""
         self.assumptions[text] = None
+
+    def warn(self, text: str) -> None:
+        """Note something that looks wrong, once."""
+        self.warnings[text] = None
 
     def neuron_row(self, name: str) -> NeuronRow:
         """The row of neurons of this name; a new one when it is met first.
@@ -100,7 +105,7 @@ class Ledger:
         rows = [row for row in self.rows.values() if isinstance(row, Row)]
         neurons = [row for row in self.rows.values() if isinstance(row, NeuronRow)]
         before_spikes = _before_spikes(rows)
-        warnings = list(network_warnings(rows, time_steps))
+        warnings = [*self.warnings, *network_warnings(rows, time_steps)]
         for row in rows:
             is_before = row.name in before_spikes
             for text in assumptions_of(row, time_steps, is_before_spikes=is_before):

@@ -71,10 +71,10 @@ class Tracer(TorchDispatchMode):
         self._row: str | None = None
         self._in_the_open = 0
 
-    @property
-    def where(self) -> str:
-        """The module that was entered last."""
-        return self._frames.where
+    def raised_in(self, error: BaseException) -> str:
+        """The module that raised an exception; empty for the model itself."""
+        raised = self._frames.raised
+        return raised[1] if raised is not None and raised[0] is error else ""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -272,8 +272,15 @@ class Tracer(TorchDispatchMode):
         """An element-wise product; einsum makes one where it contracts over one element alone."""
         if all(isinstance(factor, Tensor) for factor in args[:2]) and self._is_contracting():
             self._see_product(func, args, kwargs, output)
-        else:
-            self._see_element(func, args, kwargs, output)
+            return
+        self._see_element(func, args, kwargs, output)
+        sizes = [factor.numel() for factor in args[:2] if isinstance(factor, Tensor)]
+        if len(sizes) == 2 and min(sizes) > 1 and output.numel() > max(sizes):
+            self.ledger.warn(
+                f"{self._frames.innermost.name or 'the model'}: an element-wise product spreads "
+                "two tensors over one another, as a matrix product written by hand does: it is "
+                "listed as element-wise work and not counted"
+            )
 
     def _is_contracting(self) -> bool:
         # the frames: this, the handler, one or two of the dispatch, and what called the operator
