@@ -108,6 +108,7 @@ def test_document() -> None:
             },
         ],
         "assumptions": list(energy.assumptions),
+        "warnings": [],
     }
 
 

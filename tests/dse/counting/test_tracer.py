@@ -291,3 +291,64 @@ def test_the_output_is_not_changed():
         model(x)
     count(model, x)
     assert torch.equal(seen[0], seen[1])
+
+
+def test_the_module_that_raised_is_named_with_its_line():
+    class Fails(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Linear(3, 2)
+
+        def forward(self, x):
+            x = self.first(x)
+            raise RuntimeError("mine")
+
+    with pytest.raises(
+        TracingError, match=r"^the model raised RuntimeError \(test_tracer.py:\d+\)"
+    ):
+        count(Fails(), torch.randn(1, 3))
+    with pytest.raises(TracingError, match=r"^1 raised RuntimeError"):
+        count(nn.Sequential(nn.Linear(3, 2), nn.Linear(3, 2)), torch.randn(1, 3))
+
+
+def test_samples_that_may_lie_in_another_dimension_are_doubted():
+    recurrent = _First(nn.GRU(3, 2))
+    x = torch.randn(5, 4, 3)
+    assert any("batch_first=False" in text for text in count(recurrent, x).warnings)
+    told = count(recurrent, x, batch_dim=1)
+    # 5 steps, three gates of 2 from 3 inputs and 2 states
+    assert (told.samples, told.ops.dense, told.warnings) == (4, 5 * 6 * (3 + 2), ())
+
+    class Spiking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, x):
+            v = 0.0
+            steps = []
+            for current in x:
+                v = 0.5 * v + self.layer(current)
+                s = (v > 0.1).float()
+                v = v - 0.1 * s
+                steps.append(s)
+            return torch.stack(steps)
+
+    counts = count(Spiking(), x)
+    assert counts.time_steps == 5
+    assert any("as many as there are time steps" in text for text in counts.warnings)
+    assert count(Spiking(), x, batch_dim=1).warnings == ()
+
+
+def test_a_matrix_product_written_by_hand_is_warned_of():
+    class ByHand(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 2))
+
+        def forward(self, x):
+            return (x.unsqueeze(-1) * self.weight).sum(dim=1)
+
+    assert any("written by hand" in text for text in count(ByHand(), torch.randn(4, 3)).warnings)
+    scaled = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3), nn.GELU())
+    assert count(scaled, torch.randn(1, 2, 4, 4)).warnings == ()
