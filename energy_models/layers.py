@@ -250,7 +250,6 @@ class LayerCounts:
 
     name: str
     operator: str
-    made_by: str = ""
     ops: OpCounts = field(default_factory=OpCounts)
     geometry: Geometry | None = None
     has_bias: bool = False
@@ -273,6 +272,7 @@ class LayerCounts:
     steps: tuple[StepCounts, ...] = ()
     calls: tuple[StepCounts, ...] = ()
     folded: tuple[str, ...] = ()
+    made_by: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """One row of the document: the classes of `ops` stand flat in it."""
