@@ -101,6 +101,8 @@ def counts_of(
         return _admitted(counts, allow_uncounted), None
     if reading not in ("tensor", "element"):
         raise TargetError(f'--reading "{reading}": must be tensor or element')
+    if batch_dim and data is not None:
+        raise TargetError("--batch-dim is for --input: the samples of --data come first")
     own = own_model(target, input_shape, data, data_dir, samples, device)
     from dse.counting.count import count
 
@@ -111,6 +113,7 @@ def counts_of(
         own.model,
         batch,
         time_steps=time_steps,
+        batch_dim=batch_dim,
         reading=reading,  # type: ignore[arg-type]
         conventions=conventions,
     )

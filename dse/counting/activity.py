@@ -93,13 +93,17 @@ def look(
     or infinite (for another device `facts_of` does).
     """
     x = x.detach()
+    bits = x.element_size() * 8
     if not x.is_floating_point() and x.dtype is not torch.bool:
         x = x.double()  # the smallest integer of a type has no magnitude in that type
     if x.dtype is torch.bool and not kernel.takes(x):
         x = x.float()
-    if kernel.takes(x):
-        return _by_kernel(x, fans, wants_counts, by_element)
-    return _by_torch(x, fans, wants_counts, by_element)
+    by = _by_kernel if kernel.takes(x) else _by_torch
+    marks = by(x, fans, wants_counts, by_element)
+    if bits == marks.origin[1]:
+        return marks
+    facts = marks.facts._replace(bits=bits) if isinstance(marks.facts, Facts) else marks.facts
+    return marks._replace(facts=facts, origin=(marks.origin[0], bits, marks.origin[2]))
 
 
 def planes(x: Tensor, facts: Facts) -> list[Tensor]:

@@ -92,6 +92,8 @@ class Counter:
     def __call__(self, *inputs: Any) -> Any:
         """Run the model on the positional arguments of one batch; returns its output."""
         size = batch_size(inputs, self._batch_dim)
+        if size == 0:
+            raise TracingError("the batch is empty; give at least one sample")
         try:
             with self._tracer.forward_pass(size) as seen:
                 output = self._model(*inputs)

@@ -28,7 +28,7 @@ class Frame:
     module: nn.Module
     first_input: tuple[int, ...] = ()
     products: dict[str, int] | None = None
-    rows: dict[tuple[str, int], str] | None = None
+    rows: dict[tuple[str, Any], str] | None = None
 
     def number(self, operator: str) -> int:
         """The number of its next layer of this operator."""
@@ -38,11 +38,11 @@ class Frame:
         self.products[operator] = index + 1
         return index
 
-    def row_with(self, operator: str, weight: int) -> str | None:
+    def row_with(self, operator: str, weight: Any) -> str | None:
         """The row of a layer that has run here with this weight, at its address."""
         return None if self.rows is None else self.rows.get((operator, weight))
 
-    def keep(self, operator: str, weight: int, row: str) -> None:
+    def keep(self, operator: str, weight: Any, row: str) -> None:
         """A layer with this weight has a row: it may run here again, as in a recurrent layer."""
         if self.rows is None:
             self.rows = {}
@@ -54,6 +54,7 @@ class Frames:
 
     on_neurons : called when a module that declares its neurons begins (without tensors), and with
         its input and output when it has run
+    strayed : a module of the model that ran in another thread
     raised : an exception that left a module, and the name of the first module that it left
     neurons_running : how many modules that declare their neurons are running
     """
@@ -69,6 +70,7 @@ class Frames:
         self._declaring: dict[type, bool] = {}
         self._stack: list[Frame] = []
         self.raised: tuple[BaseException, str] | None = None
+        self.strayed: str | None = None
         self.neurons_running = 0
         self.begin()
 
@@ -82,6 +84,11 @@ class Frames:
     def innermost(self) -> Frame:
         """The module that is running."""
         return self._stack[-1]
+
+    def refuse_strayed(self) -> None:
+        """Raises TracingError, here and not over there, if a module ran in another thread."""
+        if self.strayed is not None:
+            raise TracingError(f"{self.strayed} runs in a thread of its own, where nobody counts")
 
     @contextmanager
     def listening(self, on_module: Callable[..., None] | None = None) -> Iterator[None]:
@@ -109,9 +116,9 @@ class Frames:
     def _enter(self, module: nn.Module, args: Any) -> None:
         name = self._names.get(id(module))
         if threading.get_ident() != self._thread:
-            if name is not None:
-                raise TracingError(f"{name} runs in a thread of its own, where nobody counts")
-            return  # another model, of somebody else
+            if name is not None:  # else another model, of somebody else
+                self.strayed = name or "the model"
+            return
         if name is None:
             name = f"{self._stack[-1].name}/{type(module).__name__}"
         first = args[0] if args else None

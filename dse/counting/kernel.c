@@ -178,6 +178,8 @@ static double number(int kind, uint64_t bits)
  * With a fan that is alike in all channels, `counts` must be given: it is the scratch memory.
  * found: the stats as numbers: largest, smallest, negative, ones, marked.  Returns 1 if it knows no such kind.
  */
+int dse_scan_version(void) { return 1; } /* of the arguments below; kernel.py asks for it */
+
 int dse_scan(int kind, const void *x, const int64_t *shape, const int64_t *stride, uint64_t low,
              uint64_t high, const int32_t *fan, int64_t fan_stride, int64_t *totals, int64_t *marks,
              int32_t *counts, double *found)

@@ -20,6 +20,7 @@ _KINDS = {
     torch.float64: (4, "<Q", "<d"),
 }
 _DTYPES = {kind: dtype for dtype, (kind, _, _) in _KINDS.items()}
+_VERSION = 1
 _ALL = 0xFFFFFFFFFFFFFFFF
 _Three = ctypes.c_int64 * 3
 _Found = ctypes.c_double * 5
@@ -49,6 +50,8 @@ def _load() -> ctypes.CDLL | None:
     path = Path(__file__).with_name("libkernel.so")
     try:
         library = ctypes.CDLL(str(path))
+        if library.dse_scan_version() != _VERSION:
+            return None  # built from another version of the source
         pointer, word = ctypes.c_void_p, ctypes.c_uint64
         library.dse_scan.argtypes = [ctypes.c_int, pointer, _Three, _Three, word, word]
         library.dse_scan.argtypes += [pointer, ctypes.c_int64, *[pointer] * 3, _Found]

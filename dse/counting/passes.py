@@ -70,6 +70,7 @@ class ForwardPass:
         self._seen: list[_Seen] = []
         self._planned: list[_Planned] = []
         self._neurons: list[_SeenNeurons] = []
+        self._calls: Counter[str] = Counter()
 
     def see_product(
         self, row: Row, call: int, work: Work, sight: Sight, first_input: tuple[int, ...]
@@ -104,6 +105,7 @@ class ForwardPass:
 
         found : neurons recognised by the flow of data, beside the declared ones
         """
+        self._calls = self.calls()
         for planned in self._planned:
             self._book_planned(*planned, time_steps)
         fetched = _Fetched(self._values())
@@ -184,10 +186,13 @@ class ForwardPass:
         """Into how many time steps, and samples, a leading dimension falls: step slowest."""
         samples = self.samples
         both = time_steps * samples
-        has_time = has_samples = True
+        has_samples = True
+        # a layer that is called once a step has its time in its calls, and not in a dimension
+        has_time = time_steps == 1 or self._calls[row.name] != time_steps
         if work.operator == "matmul" and row.weight == "right" and len(first_input) > 2:
             # tokens are folded as well: what the module was given tells time from tokens
-            has_time = first_input[0] % both == 0 or first_input[:2] == (time_steps, samples)
+            is_folded = first_input[0] % both == 0 or first_input[:2] == (time_steps, samples)
+            has_time = has_time and is_folded
             has_samples = first_input[0] % samples == 0
         if leading and leading % (both * period) == 0 and has_time:
             return time_steps, samples

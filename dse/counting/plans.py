@@ -24,6 +24,11 @@ _STRIDED = torch.strided
 _REST = {"convolution": 3}  # behind them: stride, padding and the like; matrices have none
 
 
+def weight_key(weight: Tensor) -> tuple[int, Any, Any]:
+    """What tells one weight, or one part of it, from others: its memory and how it is read."""
+    return weight.data_ptr(), weight.shape, weight.stride()
+
+
 class Plan:
     """How to count one layer with a weight on its right, at one place of a forward pass."""
 
@@ -61,9 +66,9 @@ class Plan:
         self._input, self._weight = _PLACES[func._overloadpacket.__name__]
         x, factor = args[self._input], args[self._weight]
         self._module = module
-        self._seen = (func, x.shape, x.stride(), x.dtype, factor.data_ptr(), factor.stride())
+        self._seen = (func, x.shape, x.stride(), x.dtype, factor.dtype, *weight_key(factor))
         self._version = factor._version
-        self.address = factor.data_ptr()
+        self.address = weight_key(factor)
         self._rest = _REST.get(func._overloadpacket.__name__, len(args))
         self._others = args[self._rest :]
         self.first_input = first_input
@@ -83,7 +88,7 @@ class Plan:
         x, factor = args[self._input], args[self._weight]
         if x.layout is not _STRIDED or factor.layout is not _STRIDED:
             return False
-        seen = (func, x.shape, x.stride(), x.dtype, factor.data_ptr(), factor.stride())
+        seen = (func, x.shape, x.stride(), x.dtype, factor.dtype, *weight_key(factor))
         return (
             seen == self._seen
             and factor._version == self._version

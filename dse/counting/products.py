@@ -11,7 +11,7 @@ from dse.counting.frames import Frames
 from dse.counting.ledger import Ledger
 from dse.counting.observe import Observer
 from dse.counting.passes import ForwardPass
-from dse.counting.plans import Plan, can_plan
+from dse.counting.plans import Plan, can_plan, weight_key
 from dse.counting.provenance import Constants
 from dse.counting.rows import Row
 from dse.counting.rules import Convolution, Product, Side, Work
@@ -87,7 +87,7 @@ class Products:
         frame = self._frames.innermost
         factor = None if side is None else product.factors[0 if side == "left" else 1]
         is_kept = factor is not None and self._constants.is_lasting(factor)
-        address = factor.data_ptr() if factor is not None and is_kept else None
+        address = weight_key(factor) if factor is not None and is_kept else None
         row = self._row(func, product, side, address)
         if product.bias is not None and self._constants.is_weight(product.bias):
             row.has_bias = True
@@ -127,7 +127,7 @@ class Products:
         other: Tensor = product.factors[1 if side == "left" else 0]
         return side is not None and self._constants.is_weight(other)
 
-    def _row(self, func: Any, product: Product, side: Side | None, address: int | None) -> Row:
+    def _row(self, func: Any, product: Product, side: Side | None, address: Any | None) -> Row:
         """The row of a product; a new one on its first call.
 
         address : of a weight that stays: the same one in the same module is the same layer

@@ -26,6 +26,8 @@ class Constants:
         self.known: dict[int, Any] = {id(tensor): None for tensor in self.given}
         self._lasting = {_address(tensor) for tensor in self.given} - {0}
         self._written: dict[int, Any] = {}
+        self._read: set[int] = set()
+        self.was_read_before_written = False
 
     def has(self, tensor: Any) -> bool:
         """Whether a tensor is constant."""
@@ -63,12 +65,17 @@ class Constants:
         """Whether it is the memory of a parameter or buffer: the same at the next call."""
         return _address(tensor) in self._lasting
 
+    def read_as_weights(self, *factors: Tensor) -> None:
+        """A product of these was left out, as made once of parameters alone."""
+        self._read.update(_address(factor) for factor in factors)
+
     def write(self, tensor: Tensor) -> None:
         """Data were written into a constant: what shares its memory is no constant any more.
 
         A buffer that keeps a state, or a view of one, is the usual case.
         """
         if self.has(tensor) and (address := _address(tensor)):
+            self.was_read_before_written |= address in self._read
             # the storage is held, so that its address means nothing else as long as we know it
             self._written[address] = tensor.untyped_storage()
 

@@ -177,25 +177,37 @@ def _geometry(
     )
 
 
-def mm(left: Tensor, right: Tensor, *, output: Tensor) -> Matrix:
+def mm(left: Tensor, right: Tensor, *_out_dtype: Any, output: Tensor) -> Matrix:
     """(n, k) by (k, m)."""
     return Matrix((left, right), left.unsqueeze(0), right.unsqueeze(0), None)
 
 
 def addmm(
-    bias: Tensor, left: Tensor, right: Tensor, *, output: Tensor, beta: float = 1, alpha: float = 1
+    bias: Tensor,
+    left: Tensor,
+    right: Tensor,
+    *_out_dtype: Any,
+    output: Tensor,
+    beta: float = 1,
+    alpha: float = 1,
 ) -> Matrix:
     """(n, k) by (k, m), added to what stands there: a bias adds no product."""
     return Matrix((left, right), left.unsqueeze(0), right.unsqueeze(0), bias)
 
 
-def bmm(left: Tensor, right: Tensor, *, output: Tensor) -> Matrix:
+def bmm(left: Tensor, right: Tensor, *_out_dtype: Any, output: Tensor) -> Matrix:
     """(b, n, k) by (b, k, m)."""
     return Matrix((left, right), left, right, None)
 
 
 def baddbmm(
-    bias: Tensor, left: Tensor, right: Tensor, *, output: Tensor, beta: float = 1, alpha: float = 1
+    bias: Tensor,
+    left: Tensor,
+    right: Tensor,
+    *_out_dtype: Any,
+    output: Tensor,
+    beta: float = 1,
+    alpha: float = 1,
 ) -> Matrix:
     """(b, n, k) by (b, k, m), added to what stands there."""
     return Matrix((left, right), left, right, bias)

@@ -100,6 +100,7 @@ class Tracer(TorchDispatchMode):
         """Show what the model returned: spikes that leave it are no masks that nobody reads."""
         if self._tape is not None:
             self._tape.opaque("output", tensors(output), [])
+        self._frames.refuse_strayed()
 
     def found_neurons(self) -> list[FoundNeurons]:
         """The neurons that the last pass showed by its flow of data."""
@@ -112,6 +113,12 @@ class Tracer(TorchDispatchMode):
         return found
 
     def _end(self) -> None:
+        if self._constants.was_read_before_written:
+            self.ledger.warn(
+                "a buffer entered a product before data were written into it: that product was "
+                "taken as one of parameters alone, and is not counted; make the state of a plain "
+                "tensor"
+            )
         self._outputs.clear()
         self._products.forget_input()
         for func, (calls, size) in self._elements.items():
@@ -373,6 +380,7 @@ class Tracer(TorchDispatchMode):
                 "made once and not for every sample; it is not counted"
             )
             self._constants.add(output)
+            self._constants.read_as_weights(*product.factors)
             return None
         return self._products.look(func, args, product, side)
 

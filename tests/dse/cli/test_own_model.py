@@ -190,3 +190,13 @@ def test_a_data_set_instead_of_random_values(folder):
     assert document["samples"] == 5
     assert document["layers"][0]["dense_mac"] == 640
     assert 0 < document["layers"][0]["mac"] < 640  # black pixels are zeros
+
+
+def test_samples_in_dimension_one(folder):
+    arguments = ("count", "net.py:spectrum", "--input", "5,2,8", "--batch-dim", "1", "--json")
+    arguments += ("--allow-uncounted", "aten._fft_r2c")
+    document = json.loads(dse(*arguments, folder=folder).stdout)
+    assert document["samples"] == 2
+    wrong = dse("count", "net.py:spectrum", "--data", "digits", "--batch-dim", "1", folder=folder)
+    assert wrong.returncode == 2
+    assert "--batch-dim is for --input" in wrong.stderr

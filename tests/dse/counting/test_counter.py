@@ -15,6 +15,7 @@ from dse.counting import kernel
 from dse.counting.count import Counter, count
 from dse.counting.spread import spread
 from dse.counting.weights import code_bits
+from dse.errors import TracingError
 
 
 def net():
@@ -169,3 +170,111 @@ def test_declared_bit_widths_are_taken():
     layer.weight_bits, layer.activation_bits = 4, 3
     row = count(layer, torch.randn(2, 4)).layers[0]
     assert (row.weight_bits, row.activation_bits, row.operands[0].bits) == (4, 3, 3)
+
+
+def test_a_narrower_slice_of_a_weight_is_another_layer():
+    class Slim(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(8, 4))
+            self.width = 8
+
+        def forward(self, x):
+            return F.linear(x, self.weight[: self.width])
+
+    model = Slim()
+    x = torch.full((1, 4), 0.3)
+    with Counter(model) as counter:
+        counter(x)
+        model.width = 2
+        counter(x)
+    # 8 x 4 and 2 x 4, over two samples
+    assert counter.counts().ops.dense * 2 == 32 + 8
+
+
+def test_a_tied_weight_is_two_layers():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.tensor([[0.3, -0.2], [0.7, 0.1], [0.2, 0.9]]))
+
+        def forward(self, x):
+            return F.linear(torch.tanh(F.linear(x, self.weight)), self.weight.t())
+
+    counts = count(Tied(), torch.tensor([[1.0, 0.0]]))
+    # spikes by 3 outputs, then 3 real values by 2
+    assert [(row.ops.ac, row.ops.mac) for row in counts.layers] == [(3, 0), (0, 6)]
+
+
+def test_a_layer_called_once_a_step_keeps_its_leading_dimension_for_samples():
+    class Heads(nn.Module):
+        def forward(self, x):
+            return sum(torch.bmm(x, x.transpose(1, 2)).sum() for _ in range(2))
+
+    x = torch.rand(4, 3, 5)  # two samples of two heads
+    x[:2] = 0
+    counts = count(Heads(), x.reshape(2, 2, 3, 5).flatten(0, 1), time_steps=2)
+    assert len(counts.layers) == 2
+
+    class Steps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.heads = Once()
+
+        def forward(self, x):
+            return sum(self.heads(x.flatten(0, 1)) for _ in range(2))
+
+    class Once(nn.Module):
+        def forward(self, x):
+            return torch.bmm(x, x.transpose(1, 2)).sum()
+
+    counts = count(Steps(), x.reshape(2, 2, 3, 5), time_steps=2)
+    # 2 heads x 3 x 3 x 5 in each of two steps, of the second sample alone
+    assert counts.spread["mac"].smallest == 0
+    assert counts.spread["mac"].largest == 2 * 2 * 45
+
+
+def test_integers_have_the_bits_of_their_type():
+    class Gram(nn.Module):
+        def forward(self, x):
+            return x @ x.t()
+
+    row = count(Gram(), torch.tensor([[1, 100], [37, 11]], dtype=torch.int16)).layers[0]
+    assert row.operands[0].bits == 16
+
+
+def test_another_thread_that_calls_the_model_is_not_disturbed():
+    import threading
+
+    model = nn.Linear(3, 2)
+    seen = []
+
+    class Calls(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = model
+
+        def forward(self, x):
+            thread = threading.Thread(target=lambda: seen.append(model(x).shape))
+            thread.start()
+            thread.join()
+            return self.layer(x)
+
+    with pytest.raises(TracingError, match="layer runs in a thread of its own"):
+        count(Calls(), torch.randn(1, 3))
+    assert seen == [(1, 2)]
+
+
+def test_a_state_in_a_buffer_that_is_read_first_is_warned_of():
+    class State(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 3, bias=False)
+            self.register_buffer("state", torch.zeros(1, 3))
+
+        def forward(self, x):
+            self.state[:] = self.layer(self.state) + x
+            return self.layer(self.state)
+
+    counts = count(State(), torch.rand(1, 3))
+    assert any("before data were written into it" in text for text in counts.warnings)
