@@ -77,7 +77,7 @@ class Closer:
         with _disable_current_modes():  # the bookkeeping's operators are not the model's
             first, output = _first_tensor(given), _first_tensor(made)
             marks = None
-            if first is not None and _qualified(type(module)) in _LOOKED_INTO:
+            if first is not None and _class_name(type(module)) in _LOOKED_INTO:
                 marks = _look_into(first)
             call = _ModuleCall(module, _size(first), _size(output), marks)
             self._modules.setdefault(name, []).append(call)
@@ -163,10 +163,10 @@ def _size(tensor: Tensor | None) -> int:
 def _classes(kind: type) -> tuple[str, ...]:
     """Qualified names of a module's class and its bases, without `nn.Module`."""
     bases = [base for base in kind.__mro__ if issubclass(base, nn.Module)]
-    return tuple(_qualified(base) for base in bases[:-1] or bases)
+    return tuple(_class_name(base) for base in bases[:-1] or bases)
 
 
-def _qualified(kind: type) -> str:
+def _class_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 

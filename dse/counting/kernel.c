@@ -19,7 +19,7 @@
 #define LOW_BITS 0xfffffu /* BLOCK times this fits 32 bits, and so does BLOCK times the bits above */
 
 /* x: rows x channels x places, strides in elements.  low, high: bit patterns of magnitudes, low >= 1.
- * fan: what an element in [channel][place] counts; channel stride 0 if all channels are alike; null: 1
+ * fan: what an element in [channel][place] counts; channel stride 0 if all channels are alike; null: totals stay 0
  * totals[rows]: sums of fan over the marked elements.  marks[rows]: their number.
  * counts[rows][places]: marked elements over channels, or null.
  * stats: bits of the largest magnitude and of the smallest marked one (0 if there is none), whether a

@@ -82,7 +82,7 @@ def takes(x: Tensor) -> bool:
 class Pass:
     """A pass over tensors of one shape, strides and dtype, ready to run on any memory.
 
-    shape, stride : of (N, C, P)       fan : int32 (1 or C, P), contiguous; default: ones
+    shape, stride : of (N, C, P)       fan : int32 (1 or C, P), contiguous, or none: totals 0
     The elements with low <= abs(x) <= high are marked; default: all that are not zero.
     """
 
@@ -150,7 +150,8 @@ def scan(
 ) -> Scanned:
     """Mark the elements with low <= abs(x) <= high (default: all that are not zero).
 
-    x : (N, C, P) on the CPU, any strides      fan : int32 (1 or C, P), contiguous; default: ones
+    x : (N, C, P) on the CPU, any strides
+    fan : int32 (1 or C, P), contiguous, or none: totals 0
     """
     _, channels, _ = x.shape
     is_shared = channels > 1 and (fan is None or fan.shape[0] == 1)
