@@ -12,7 +12,8 @@ from energy_models.layers import (
     OperandCounts,
     StepCounts,
 )
-from energy_models.profile import HardwareProfile, list_profiles, load_profile
+from energy_models.profile import HardwareProfile
+from energy_models.shelf import list_profiles, load_profile
 
 __all__ = [
     "CountsError",

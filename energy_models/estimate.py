@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from energy_models.bill import COMPONENTS, Bill
+from energy_models.columns import Columns
 from energy_models.counts import ModelCounts
-from energy_models.models.op_only import price_layer
-from energy_models.profile import CLASSES, HardwareProfile
+from energy_models.events import CLASSES
+from energy_models.intervals import Intervals, intervals
+from energy_models.models import kinds
+from energy_models.profile import SWITCHES, HardwareProfile
+from energy_models.values import values_of
 
+UNITS = {"pj": "pJ", "mw": "mW", "ns": "ns", "mm2": "mm²", "count": ""}
 _SWITCH_MEANS = {
     ("first_layer", "once"): "a layer evaluated once for several steps is paid once",
     (
@@ -23,6 +29,10 @@ _SWITCH_MEANS = {
     ("neuron_updates", "excluded"): "neuron events are left out",
     ("bias", "excluded"): "a bias costs nothing: it initialises the accumulator",
     ("bias", "add"): "a bias costs one addition per output value",
+    ("static", "counted"): "static power flows for as long as an inference takes",
+    ("static", "excluded"): "static power is left out: this is dynamic energy only",
+    ("reuse", "full"): "a weight and an input are fetched once per evaluation of a layer",
+    ("reuse", "none"): "a weight and an input are fetched for every product anew",
 }
 
 
@@ -53,6 +63,8 @@ class EnergyBreakdown:
     missing : what happened but could not be priced; while there is any, there is no total
     assumptions : what the reader has to know to print the numbers
     warnings : what looks wrong in the counts
+    latency_s : time of one inference, None where the profile has no times
+    intervals : what the ranges of the constants make of it, if that was asked for
     """
 
     profile: str
@@ -61,6 +73,8 @@ class EnergyBreakdown:
     missing: tuple[str, ...]
     assumptions: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    latency_s: float | None = None
+    intervals: Intervals | None = None
 
     @property
     def complete(self) -> bool:
@@ -112,35 +126,57 @@ class EnergyBreakdown:
             ],
             "assumptions": list(self.assumptions),
             "warnings": list(self.warnings),
+            "latency_s": self.latency_s,
+            "intervals": None if self.intervals is None else self.intervals.to_dict(),
         }
 
 
-def estimate(counts: ModelCounts, profile: HardwareProfile) -> EnergyBreakdown:
+def estimate(
+    counts: ModelCounts,
+    profile: HardwareProfile,
+    *,
+    uncertainty: bool = False,
+    draws: int = 1000,
+    seed: int = 0,
+) -> EnergyBreakdown:
     """Energy of counted operations on a hardware profile, per sample.
+
+    uncertainty : propagate the ranges of the constants, by `draws` draws from `seed`
 
     Never raises for a missing price: the breakdown is incomplete then, and says what is missing.
     """
-    prices = [(row, price_layer(row, profile)) for row in counts.layers]
-    missing = [f"{row.name}: {problem}" for row, price in prices for problem in price.missing]
-    used = frozenset[str]().union(*(price.used for _, price in prices))
+    columns = Columns.side_by_side([counts])
+    bill = kinds.bill(columns, profile)
+    values = values_of(profile)
+    layers = _layers(columns, bill, profile)
+    missing = [
+        f"{row.name}: {text}"
+        for index, row in enumerate(counts.layers)
+        for text in bill.missing_of_row(index)
+    ]
+    missing += [gap.text for gap in bill.gaps if gap.of_network and gap.where[0]]
+    network = {name: float(pj[0]) for name, pj in bill.network_pj(values).items()}
+    seconds = None if bill.duration is None else float(bill.duration.seconds(values)[0])
+    notes = () if bill.notes is None else bill.notes.get(0, ())
     return EnergyBreakdown(
         profile=profile.name,
-        layers=tuple(
-            LayerEnergy(row.name, row.operator, price.energy_pj, price.steps)
-            for row, price in prices
-        ),
-        network={},
+        layers=layers,
+        network=network,
         missing=(*missing, *(f"uncounted: {operator}" for operator in counts.uncounted)),
-        assumptions=(*counts.assumptions, *_assumptions(counts, profile, used)),
+        assumptions=(*counts.assumptions, *_assumptions(counts, profile, bill), *notes),
         warnings=counts.warnings,
+        latency_s=seconds,
+        intervals=intervals(columns, bill, profile, draws, seed) if uncertainty else None,
     )
 
 
 def conventions(profile: HardwareProfile) -> Iterator[str]:
     """What a profile charges and what it leaves out, one sentence each."""
-    charged = ", ".join(f"{name} {getattr(profile.charge, name)}" for name in CLASSES)
-    yield f"charge: {charged} (dense: every position; effective: two non-zero operands)"
-    for name, value in profile.switches:
+    if profile.kind in ("op-only", "sram"):
+        charged = ", ".join(f"{name} {getattr(profile.charge, name)}" for name in CLASSES)
+        yield f"charge: {charged} (dense: every position; effective: two non-zero operands)"
+    for name in SWITCHES[profile.kind]:
+        value = getattr(profile.switches, name)
         if name == "graded" and "graded" in profile.energy:
             yield "graded: a product by a small integer has a price of its own"
         else:
@@ -161,16 +197,39 @@ def other_numbers(counts: ModelCounts, profile: HardwareProfile) -> str | None:
     )
 
 
-def _assumptions(
-    counts: ModelCounts, profile: HardwareProfile, used: Iterable[str]
-) -> Iterator[str]:
+def _layers(columns: Columns, bill: Bill, profile: HardwareProfile) -> tuple[LayerEnergy, ...]:
+    """Component by component; a component of which nothing happened in a layer is not shown."""
+    by_component = bill.layers_pj(values_of(profile))
+    happened: dict[str, Any] = {}
+    for term in bill.terms:
+        seen = happened.get(term.component, False)
+        happened[term.component] = seen | (term.quantity > 0)
+    components = [name for name in COMPONENTS if name in by_component]
+    incomplete = {
+        int(index) for gap in bill.gaps if not gap.of_network for index in gap.where.nonzero()[0]
+    }
+    found = []
+    for index, row in enumerate(columns.rows):
+        energy_pj = {
+            name: float(by_component[name][index]) for name in components if happened[name][index]
+        }
+        steps = () if index in incomplete else kinds.steps_pj(row, profile)
+        found.append(LayerEnergy(row.name, row.operator, energy_pj, steps))
+    return tuple(found)
+
+
+def _assumptions(counts: ModelCounts, profile: HardwareProfile, bill: Bill) -> Iterator[str]:
     yield from conventions(profile)
     mismatch = other_numbers(counts, profile)
     if mismatch:
         yield mismatch
-    for event in sorted(used):
-        constant = profile.energy[event]
+    constants = profile.constants()
+    used = {term.constant for term in bill.terms if (term.quantity > 0).any()}
+    used |= {term.constant for term in bill.network}
+    for name in sorted(used & set(constants)):
+        constant = constants[name]
         if constant.basis == "assumption":
-            yield f"assumption: {event} {constant.value_pj:g} pJ: {constant.note}"
+            shown = name.removeprefix("energy.")
+            yield f"assumption: {shown} {constant.value:g} {UNITS[constant.unit]}: {constant.note}"
     if counts.not_priced:
         yield f"not priced: {', '.join(sorted(counts.not_priced))}"

@@ -1,118 +1,77 @@
-"""Hardware profiles: price lists of events, read from YAML, every number with unit and source.
-
-A profile is named by its shipped name or by a path ending in `.yaml` or `.yml`; options follow
-after `+`: `cmos45-int8+accumulator=32-bit+first_layer=every-step+charge.mac=effective`.
-"""
+"""Hardware profiles: price lists of events, every number with its unit and its source."""
 
 from __future__ import annotations
 
-import re
-import typing
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    ValidationInfo,
-    field_validator,
+from pydantic import Discriminator, Field, PrivateAttr, StringConstraints, Tag
+
+from energy_models.constants import (
+    Area,
+    Bits,
+    Constant,
+    Event,
+    NotNegative,
+    Number,
+    Polynomial,
+    Positive,
+    PositiveOrUnpublished,
+    Power,
+    Share,
+    Sourced,
+    Strict,
+    Text,
+    Time,
+    one_of,
+    tag_of,
 )
+from energy_models.events import LEFT_OUT
 
-from energy_models.errors import ProfileError, nearest
-from energy_models.yamlfile import Place, YamlMistakes, read_yaml, validate
-
-CLASSES = ("mac", "ac", "graded", "binary")
-PRICED = (*CLASSES, "add", "leak", "integrate", "compare", "reset")
-LEFT_OUT = (*PRICED, "state_read", "state_write", "memory", "control", "element_wise")
-
-_SHIPPED = Path(__file__).parent / "hardware"
-
-
-def _one_of(known: tuple[str, ...]) -> AfterValidator:
-    def check(key: str) -> str:
-        if key not in known:
-            raise ValueError(f"unknown key.{nearest(key, known)}")
-        return key
-
-    return AfterValidator(check)
-
-
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Event = Annotated[str, _one_of(PRICED)]
+Holds = Annotated[str, one_of(("neurons", "synapses"))]
 OptionWord = Annotated[str, StringConstraints(pattern=r"^[^+=\s]+$")]
-Picojoules = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-Bits = Annotated[int, Field(strict=True, ge=1)]
-Basis = Literal["silicon", "fit", "estimate", "derived", "assumption"]
 ChargedPairs = Literal["dense", "effective"]
+Overlay = dict[
+    Event,
+    Annotated[
+        Annotated[Constant, Tag("constant")] | Annotated[Share, Tag("share")],
+        Discriminator(tag_of(("share", Share, "share_of"), ("constant", Constant, ""))),
+    ],
+]
+Price = Annotated[
+    Annotated[Constant, Tag("constant")] | Annotated[Polynomial, Tag("polynomial")],
+    Discriminator(tag_of(("polynomial", Polynomial, "polynomial_pj"), ("constant", Constant, ""))),
+]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Constant(_Strict):
-    """Energy of one event.
-
-    value_pj : pJ per event      low_pj, high_pj : its range, where the source gives one
-    bits : width of the operands; of a MAC, those of the multiplication
-    basis : how far to trust it      note : what was added, converted or assumed
-    """
-
-    value_pj: Picojoules
-    low_pj: Picojoules | None = None
-    high_pj: Picojoules | None = None
-    bits: Bits
-    basis: Basis
-    source: Text
-    note: str = ""
-
-    @field_validator("low_pj", "high_pj")
-    @classmethod
-    def _range_holds_value(cls, bound_pj: float | None, info: ValidationInfo) -> float | None:
-        value_pj = info.data.get("value_pj")
-        if bound_pj is None or value_pj is None:
-            return bound_pj
-        if info.field_name == "low_pj" and bound_pj > value_pj:
-            raise ValueError(f"is above value_pj {value_pj}")
-        if info.field_name == "high_pj" and bound_pj < value_pj:
-            raise ValueError(f"is below value_pj {value_pj}")
-        return bound_pj
-
-
-class Share(_Strict):
-    """Energy of one event as a part of another event's, whatever other options make of that one."""
-
-    share_of: Event
-    divided_by: Positive
-    bits: Bits
-    basis: Basis
-    source: Text
-    note: str = ""
-
-
-class Switches(_Strict):
-    """Conventions on which published operation energies differ.
+class Switches(Strict):
+    """Conventions on which published energies differ.
 
     first_layer : a layer evaluated once for several steps is charged `once`, or `every-step`
     graded : a product by a small integer k `accumulates` abs(k) times, or costs one `mac`
     neuron_updates : `counted` or `excluded`
     bias : `excluded`, or `add`: one addition per output value
+    static : of a chip: its static power times the time is `counted` or `excluded`
+    reuse : of memories: a weight and an input are fetched once per evaluation (`full`), or for
+        every product anew (`none`)
     """
 
     first_layer: Literal["once", "every-step"] = "once"
     graded: Literal["accumulates", "mac"] = "accumulates"
     neuron_updates: Literal["counted", "excluded"] = "counted"
     bias: Literal["excluded", "add"] = "excluded"
+    static: Literal["counted", "excluded"] = "counted"
+    reuse: Literal["full", "none"] = "full"
 
 
-class Charge(_Strict):
+SWITCHES = {
+    "op-only": ("first_layer", "graded", "neuron_updates", "bias"),
+    "sram": ("first_layer", "graded", "neuron_updates", "bias", "reuse"),
+    "lemaire": ("first_layer",),
+    "chip": ("static", "neuron_updates"),
+}
+
+
+class Charge(Strict):
     """Which products of a class are paid: every position, or those of two non-zero operands."""
 
     mac: ChargedPairs = "dense"
@@ -121,208 +80,221 @@ class Charge(_Strict):
     binary: ChargedPairs = "dense"
 
 
-def _constant_or_share(entry: Any) -> str:
-    is_share = isinstance(entry, Share) or (isinstance(entry, dict) and "share_of" in entry)
-    return "share" if is_share else "constant"
+class SramPoint(Strict):
+    """Energy of one access to a memory of one size."""
+
+    capacity_bytes: NotNegative
+    access_pj: NotNegative
 
 
-Overlay = dict[
-    Event,
-    Annotated[
-        Annotated[Constant, Tag("constant")] | Annotated[Share, Tag("share")],
-        Discriminator(_constant_or_share),
-    ],
-]
+class Sram(Strict):
+    """Energy of one access to an SRAM, as a function of its size.
+
+    curve : `cacti` (the shipped table), `points` (given sizes, joined by lines), or `line`
+    access_bits : width of one access
+    node_nm, cell : of `cacti`      points, between, below, above : of `points`
+    floor_pj, per_bit_pj : of `line`: floor + per_bit x bits of the memory
+    low_factor, high_factor : the range of every energy of the curve, as factors of it
+    """
+
+    curve: Literal["cacti", "points", "line"]
+    access_bits: Bits
+    node_nm: Positive | None = None
+    cell: Literal["itrs-hp", "itrs-lop"] | None = None
+    points: tuple[SramPoint, ...] = ()
+    between: Literal["linear", "log"] = "log"
+    below: Literal["clamp", "missing"] = "clamp"
+    above: Literal["clamp", "missing"] = "missing"
+    floor_pj: NotNegative | None = None
+    per_bit_pj: NotNegative | None = None
+    low_factor: Positive | None = None
+    high_factor: Positive | None = None
+    range_source: str = ""
+    basis: Literal["silicon", "fit", "estimate", "derived", "assumption"]
+    source: Text
+    note: str = ""
 
 
-class HardwareProfile(_Strict):
+class Memory(Strict):
+    """Where weights, states and activations lie, and how they are fetched.
+
+    fetch : `packed`: an access brings as many data as fit into it; `one-access-per-datum`
+    weight_bits, state_bits, activation_bits : widths of one datum; a spike has one bit
+    fifo_entries : of the `lemaire` kind: places of the queues of spikes
+    dram : energy of one access to the memory beyond the chip, where the SRAM is too small
+    """
+
+    sram: Sram
+    fetch: Literal["packed", "one-access-per-datum"] | None = None
+    weight_bits: Bits
+    state_bits: Bits
+    activation_bits: Bits
+    fifo_entries: Bits | None = None
+    dram: Constant | None = None
+
+
+class Widths(Strict):
+    """Widths for which the polynomials of a profile hold; `+bits=K` chooses one."""
+
+    smallest: Bits
+    largest: Bits
+    default: Bits
+
+
+class HardwareProfile(Strict):
     """A price list and the conventions under which it is applied.
 
     energy : event -> its energy; `graded` is optional, a price of its own for graded products
+    power, time, capacity, area : of chips: power that flows all the time, times, how many neurons
+        and synapses one chip holds, its area
+    memory : of the kinds that price memory      reading : of `lemaire`: whose implementation
+    host : the profile that prices, as component `host`, what this hardware cannot do
     excludes : what the profile knowingly leaves out -> the reason
     options : option -> value -> the entries of `energy` that it replaces
     """
 
     name: Text
     title: Text
-    kind: Literal["op-only"]
-    node_nm: Positive
-    voltage_v: Positive
+    kind: Literal["op-only", "lemaire", "sram", "chip"]
+    node_nm: PositiveOrUnpublished
+    voltage_v: PositiveOrUnpublished
     number_format: Text
     reference: Text
     switches: Switches = Switches()
     charge: Charge = Charge()
-    energy: Annotated[dict[Event, Constant], Field(min_length=1)]
-    excludes: dict[Annotated[str, _one_of(LEFT_OUT)], Text] = {}
-    options: dict[OptionWord, dict[OptionWord, Overlay]] = {}
+    energy: dict[Event, Price]
+    power: dict[OptionWord, Power] = Field(default_factory=dict)
+    time: dict[Annotated[str, one_of(("step", "ac", "host"))], Time] = Field(default_factory=dict)
+    parallelism: Number | None = None
+    capacity: dict[Annotated[str, one_of(("neurons", "synapses"))], Number] = Field(
+        default_factory=dict
+    )
+    area: Area | None = None
+    memory: Memory | None = None
+    reading: Literal["qualia", "spikingjelly"] | None = None
+    widths: Widths | None = None
+    host: Text | None = None
+    excludes: dict[Annotated[str, one_of(LEFT_OUT)], Text] = Field(default_factory=dict)
+    options: dict[OptionWord, dict[OptionWord, Overlay]] = Field(default_factory=dict)
+
+    _host_profile: HardwareProfile | None = PrivateAttr(default=None)
+
+    @property
+    def host_profile(self) -> HardwareProfile | None:
+        """The loaded profile of `host`."""
+        return self._host_profile
+
+    @property
+    def node(self) -> str:
+        """`45 nm`, or that it was not published."""
+        return _shown(self.node_nm, "nm", "node")
+
+    @property
+    def voltage(self) -> str:
+        """`0.9 V`, or that it was not published."""
+        return _shown(self.voltage_v, "V", "voltage")
+
+    @property
+    def prices(self) -> dict[str, Constant]:
+        """Event -> its energy; of a loaded profile, every polynomial is a constant."""
+        return {k: v for k, v in self.energy.items() if isinstance(v, Constant)}
+
+    def constants(self) -> dict[str, Sourced]:
+        """Every constant by section and name: `energy.mac`, `power.static`, `memory.dram` ..."""
+        found: dict[str, Sourced] = {}
+        found |= {f"energy.{name}": one for name, one in self.prices.items()}
+        found |= {f"power.{name}": one for name, one in self.power.items()}
+        found |= {f"time.{name}": one for name, one in self.time.items()}
+        found |= {f"capacity.{name}": one for name, one in self.capacity.items()}
+        lone = {
+            "parallelism": self.parallelism,
+            "area": self.area,
+            "memory.dram": self.memory.dram if self.memory else None,
+        }
+        found |= {name: one for name, one in lone.items() if one is not None}
+        if self.host_profile is not None:
+            theirs = self.host_profile.constants()
+            found |= {f"host.{name}": one for name, one in theirs.items()}
+        return found
 
     def choices(self) -> dict[str, tuple[str, ...]]:
         """What may follow the name after `+`: option -> its values."""
-        return {
-            **_literals(Switches),
-            **{f"charge.{name}": values for name, values in _literals(Charge).items()},
+        widths = self.widths
+        found = {
+            **{name: _values(Switches, name) for name in SWITCHES[self.kind]},
+            **{
+                f"charge.{name}": _values(Charge, name)
+                for name in (Charge.model_fields if self.kind in ("op-only", "sram") else ())
+            },
             **{name: tuple(values) for name, values in self.options.items()},
         }
+        if widths is not None:
+            range_ = range(widths.smallest, widths.largest + 1)
+            found["bits"] = tuple(str(bits) for bits in range_)
+        if self.memory is not None and self.kind == "sram":
+            found["fetch"] = ("packed", "one-access-per-datum")
+        return found
 
     def rows(self) -> list[dict[str, Any]]:
-        """One plain row a constant: quantity, value_pj, bits, basis, source, note."""
-        return [
-            {
-                "quantity": event,
-                "value_pj": constant.value_pj,
-                "bits": constant.bits,
-                "basis": constant.basis,
-                "source": constant.source,
-                "note": constant.note,
-            }
-            for event, constant in self.energy.items()
-        ]
+        """One plain row a constant: quantity, value, unit, range, width, basis, source, note."""
+        rows = [{"quantity": name, **one.row()} for name, one in self.constants().items()]
+        for row in rows:
+            row["node_nm"] = row["node_nm"] or self.node_nm
+            row["voltage_v"] = row["voltage_v"] or self.voltage_v
+        return rows + _sram_rows(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that the file says, defaults filled in, options applied, and `choices`."""
         choices = {name: list(values) for name, values in self.choices().items()}
-        return {**self.model_dump(mode="json"), "choices": choices}
-
-
-def list_profiles() -> list[str]:
-    """Names of the shipped profiles."""
-    return sorted(path.stem for path in _SHIPPED.glob("*.yaml"))
-
-
-def load_profile(name: str) -> HardwareProfile:
-    """A shipped profile, or the user's own file, with the options of its name applied.
-
-    name : `cmos45-fp32`, `mine.yaml`, `cmos45-int8+accumulator=32-bit`; kept whole in `.name`
-
-    Raises ProfileError with every mistake of the file, or of the options, at once.
-    """
-    base, options = _split(name)
-    try:
-        data, places = read_yaml(_path(base))
-        profile = validate(data, places, HardwareProfile)
-    except YamlMistakes as error:
-        raise ProfileError(error.problems) from error
-    contradictions = [places.problem(place, text) for place, text in _contradictions(profile)]
-    if contradictions:
-        raise ProfileError(contradictions)
-    return _with_options(profile.model_copy(update={"name": name}), options)
-
-
-def _split(name: str) -> tuple[str, list[str]]:
-    file = re.fullmatch(r"(.+?\.ya?ml)(\+.*)?", name)  # a path may hold a + of its own
-    if file:
-        return file[1], file[2].split("+")[1:] if file[2] else []
-    base, *options = name.split("+")
-    return base, options
-
-
-def _path(base: str) -> Path:
-    if base.endswith((".yaml", ".yml")):
-        return Path(base)
-    known = list_profiles()
-    if base not in known:
-        raise ProfileError(f'profile "{base}": unknown profile.{nearest(base, known)}')
-    return _SHIPPED / f"{base}.yaml"
-
-
-def _literals(model: type[BaseModel]) -> dict[str, tuple[str, ...]]:
-    return {name: typing.get_args(field.annotation) for name, field in model.model_fields.items()}
-
-
-def _contradictions(profile: HardwareProfile) -> Iterator[tuple[Place, str]]:
-    """Entries that are well formed each, but cannot stand side by side."""
-    if "graded" in profile.energy and "graded" in profile.switches.model_fields_set:
-        yield ("switches", "graded"), "has no effect beside energy.graded. Keep one of the two"
-    for event in profile.excludes:
-        if event in profile.energy:
-            yield ("excludes", event), f"is left out, but energy.{event} prices it. Keep one"
-    built_in = {*Switches.model_fields, *(f"charge.{name}" for name in Charge.model_fields)}
-    for option, values in profile.options.items():
-        if option in built_in:
-            yield ("options", option), "is the name of a switch. Choose another name"
-        for value, overlay in values.items():
-            for event, entry in overlay.items():
-                place = ("options", option, value, event)
-                if event in profile.excludes:
-                    yield place, f"is priced here, but left out by excludes.{event}. Keep one"
-                if isinstance(entry, Share) and entry.share_of not in profile.energy:
-                    yield place, f"no energy.{entry.share_of} to take a share of"
-
-
-def _with_options(profile: HardwareProfile, options: list[str]) -> HardwareProfile:
-    changes = _read_options(profile, options)
-    switches = {name: value for name, value in changes.items() if name in Switches.model_fields}
-    charge = {
-        name.removeprefix("charge."): value
-        for name, value in changes.items()
-        if name.startswith("charge.")
-    }
-    overlays = {
-        name: profile.options[name][value]
-        for name, value in changes.items()
-        if name in profile.options
-    }
-    if "graded" in switches and "graded" in profile.energy:
-        raise ProfileError(
-            f'profile "{profile.name}": option "graded": has no effect beside energy.graded. '
-            "Leave it out"
-        )
-    return profile.model_copy(
-        update={
-            "switches": profile.switches.model_copy(update=switches),
-            "charge": profile.charge.model_copy(update=charge),
-            "energy": _overlaid(profile, overlays),
+        host = self.host_profile
+        return {
+            **self.model_dump(mode="json"),
+            "choices": choices,
+            **({} if host is None else {"host_profile": host.to_dict()}),
         }
-    )
+
+    def with_host(self, host: HardwareProfile) -> HardwareProfile:
+        """The same with the loaded profile of its host."""
+        found = self.model_copy(update={"host": host.name})
+        found._host_profile = host
+        return found
 
 
-def _read_options(profile: HardwareProfile, options: list[str]) -> dict[str, str]:
-    """`option=value` texts as a mapping; all that is wrong with them at once."""
-    choices = profile.choices()
-    chosen: dict[str, str] = {}
-    problems = []
-    for text in options:
-        option, _, value = text.partition("=")
-        where = f'profile "{profile.name}": option "{option}"'
-        if option not in choices:
-            problems.append(f"{where}: unknown option.{nearest(option, choices)}")
-        elif value not in choices[option]:
-            problems.append(f'{where}: unknown value "{value}".{nearest(value, choices[option])}')
-        elif option in chosen:
-            problems.append(f"{where}: is given twice. Keep one")
-        else:
-            chosen[option] = value
-    if problems:
-        raise ProfileError(problems)
-    return chosen
+def _sram_rows(profile: HardwareProfile) -> list[dict[str, Any]]:
+    """What a table says of the curve: its parameters stand in the note."""
+    if profile.memory is None:
+        return []
+    sram = profile.memory.sram
+    by_curve = {
+        "cacti": f"CACTI table, {sram.node_nm} nm, {sram.cell}",
+        "points": "; ".join(
+            f"{point.capacity_bytes:g} B: {point.access_pj:g} pJ" for point in sram.points
+        ),
+        "line": f"{sram.floor_pj} pJ + {sram.per_bit_pj} pJ per bit of the memory",
+    }
+    return [
+        {
+            "quantity": "memory.sram",
+            "value": None,
+            "unit": "pj",
+            "low": sram.low_factor,
+            "high": sram.high_factor,
+            "bits": sram.access_bits,
+            "scope": None,
+            "node_nm": sram.node_nm or profile.node_nm,
+            "voltage_v": profile.voltage_v,
+            "basis": sram.basis,
+            "source": sram.source,
+            "note": f"{by_curve[sram.curve]} per access. {sram.note}".strip(),
+            "range_source": sram.range_source,
+        }
+    ]
 
 
-def _overlaid(profile: HardwareProfile, overlays: dict[str, Overlay]) -> dict[str, Constant]:
-    """The price list with the overlays laid over it: constants first, then shares of them."""
-    energy = dict(profile.energy)
-    shares: dict[str, Share] = {}
-    priced_by: dict[str, str] = {}
-    for option, overlay in overlays.items():
-        for event, entry in overlay.items():
-            if event in priced_by:
-                raise ProfileError(
-                    f'profile "{profile.name}": options "{priced_by[event]}" and "{option}" '
-                    f"both price {event}. Keep one of the two"
-                )
-            priced_by[event] = option
-            if isinstance(entry, Share):
-                shares[event] = entry
-            else:
-                energy[event] = entry
-    taken = {event: _constant(share, energy[share.share_of]) for event, share in shares.items()}
-    return {**energy, **taken}
+def _values(model: type[Strict], name: str) -> tuple[str, ...]:
+    found: tuple[str, ...] = model.model_fields[name].annotation.__args__  # type: ignore[union-attr]
+    return found
 
 
-def _constant(share: Share, of: Constant) -> Constant:
-    return Constant(
-        value_pj=of.value_pj / share.divided_by,
-        bits=share.bits,
-        basis=share.basis,
-        source=share.source,
-        note=share.note,
-    )
+def _shown(value: float | str, unit: str, what: str) -> str:
+    return f"{what} not published" if isinstance(value, str) else f"{value:g} {unit}"

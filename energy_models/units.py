@@ -4,6 +4,11 @@ PJ_PER_NJ = 1e3
 PJ_PER_UJ = 1e6
 PJ_PER_MJ = 1e9
 PJ_PER_J = 1e12
+PJ_PER_MW_NS = 1.0  # 1e-3 W x 1e-9 s = 1e-12 J
+NS_PER_S = 1e9
+NS_PER_MS = 1e6
+BYTES_PER_KIB = 1024
+BITS_PER_BYTE = 8
 
 # symbol and size in pJ, largest first
 ENERGY_UNITS = (

@@ -168,22 +168,22 @@ def _priced_again(
 
 
 def _profile(profile: HardwareProfile) -> Profile:
-    from energy_models.estimate import conventions
+    from energy_models.estimate import UNITS, conventions
     from reports.data import Constant
     from reports.data import Profile as Shown
 
     return Shown(
         name=profile.name,
         title=profile.title,
-        node=f"{profile.node_nm:g} nm",
-        voltage=f"{profile.voltage_v:g} V",
+        node=profile.node,
+        voltage=profile.voltage,
         number_format=profile.number_format,
         reference=profile.reference,
         constants=tuple(
             Constant(
                 quantity=row["quantity"],
-                value=row["value_pj"],
-                unit="pJ",
+                value=row["value"],
+                unit=UNITS[row["unit"]],
                 bits=row["bits"],
                 basis=row["basis"],
                 source=row["source"],

@@ -7,167 +7,177 @@ units in a tensor of small integers, for instance, are effective accumulates, no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
+import numpy as np
+
+from energy_models.bill import Bill, Gap, Term
+from energy_models.columns import Columns, Floats, Mask
+from energy_models.events import CLASSES
 from energy_models.layers import LayerCounts, NeuronUpdates
-from energy_models.profile import CLASSES, HardwareProfile
+from energy_models.profile import HardwareProfile
+
+_ROUNDED = 1e-9  # two divisions by the number of samples are rounded
 
 
-@dataclass(frozen=True, slots=True)
-class LayerPrice:
-    """What one layer costs.
+def bill(columns: Columns, profile: HardwareProfile) -> Bill:
+    """What an op-only profile charges.
 
-    energy_pj : component -> pJ; `synaptic_compute`, `neuron_updates`, `bias`, where there is one
-    missing : what could not be priced, and why
-    used : the constants that were used
-    steps : pJ of synaptic compute by time step; empty where it does not follow from the counts
+    An event without a constant is a gap, never zero, unless the profile excludes it.
     """
-
-    energy_pj: Mapping[str, float]
-    missing: tuple[str, ...]
-    used: frozenset[str]
-    steps: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """`count` events of one kind, each at the price of `constant`."""
-
-    event: str
-    count: float
-    constant: str
-
-
-def price_layer(row: LayerCounts, profile: HardwareProfile) -> LayerPrice:
-    """Price one row of the count document, per sample.
-
-    An event without a constant is missing, never zero, unless the profile excludes it.
-    """
-    policy = _policy(row, profile)
-    uncharged = _uncharged(row, profile, policy)
-    bills = {
-        "synaptic_compute": [] if uncharged else _products(row, profile, policy),
-        "neuron_updates": _updates(row, profile),
-        "bias": _bias(row, profile),
-    }
-    missing = list(uncharged)
-    used: set[str] = set()
-    energy_pj = {}
-    for component, bill in bills.items():
-        due = [item for item in bill if item.event not in profile.excludes]
-        priced = [item for item in due if item.constant in profile.energy]
-        missing += [f"no energy for {item.constant}" for item in due if item not in priced]
-        used |= {item.constant for item in priced}
-        if priced:
-            energy_pj[component] = _sum_pj(priced, profile)
-    steps = () if missing else _steps(row, profile, policy)
-    return LayerPrice(energy_pj, tuple(dict.fromkeys(missing)), frozenset(used), steps)
-
-
-def _policy(row: LayerCounts, profile: HardwareProfile) -> dict[str, str]:
-    """class -> `dense` or `effective`; the class of the tensor, if it has one, decides for all."""
-    by_class = {name: getattr(profile.charge, name) for name in CLASSES}
-    classes = _tensor_classes(row)
-    return dict.fromkeys(CLASSES, by_class[classes[0]]) if len(classes) == 1 else by_class
-
-
-def _tensor_classes(row: LayerCounts) -> list[str]:
-    return [name for name in CLASSES if _dense(row, name) > 0]
-
-
-def _uncharged(row: LayerCounts, profile: HardwareProfile, policy: Mapping[str, str]) -> list[str]:
-    """Products that would silently cost nothing, since the row lacks the count they are paid by."""
-    due = [name for name in CLASSES if name not in profile.excludes]
-    counts = {name: (getattr(row.ops, name), _dense(row, name)) for name in due}
-    classes = _tensor_classes(row)
-    if (
-        len(classes) == 1 and classes[0] in due
-    ):  # products of every class stand in the one dense count
-        counts = {classes[0]: (row.ops.effective, row.ops.dense)}
-    problems = [
-        f"{name} is charged dense, but of {effective:g} products only {dense:g} are counted dense"
-        for name, (effective, dense) in counts.items()
-        if policy[name] == "dense" and dense < effective * (1 - 1e-9)  # two divisions are rounded
+    policy = Policy.of(columns, profile)
+    refused = list(_uncharged(columns, profile, policy))
+    is_refused = np.zeros(len(columns.rows), dtype=np.bool_)
+    for gap in refused:
+        is_refused |= gap.where
+    terms: list[Term] = []
+    gaps = list(refused)
+    items = [
+        *_products(columns, profile, policy, ~is_refused),
+        *_updates(columns, profile),
+        *_bias(columns, profile),
     ]
-    accumulates = "graded" in due and _constant_of("graded", profile, policy) == "ac"
-    if accumulates and row.ops.graded > 0 and row.ops.graded_accumulates == 0:
-        problems.append("no graded_accumulates for the graded products")
-    return problems
+    for component, event, constant, quantity in items:
+        if event in profile.excludes:
+            continue
+        if constant in profile.prices:
+            terms.append(Term(component, f"energy.{constant}", quantity))
+        elif (quantity > 0).any():
+            gaps.append(Gap(f"no energy for {constant}", quantity > 0))
+    return Bill(tuple(terms), gaps=tuple(gaps))
 
 
-def _products(row: LayerCounts, profile: HardwareProfile, policy: Mapping[str, str]) -> list[Item]:
-    times = _times(row, profile)
-    items = []
-    for name in CLASSES:
-        constant = _constant_of(name, profile, policy)
-        if policy[name] == "dense":
-            count = _dense(row, name)
-        elif (name, constant) == ("graded", "ac"):
-            count = row.ops.graded_accumulates
-        else:
-            count = getattr(row.ops, name)
-        if count > 0:
-            items.append(Item(name, count * times, constant))
-    return items
+def steps_pj(row: LayerCounts, profile: HardwareProfile) -> tuple[float, ...]:
+    """Synaptic compute of one row by time step; empty where it does not follow from the counts.
 
-
-def _constant_of(name: str, profile: HardwareProfile, policy: Mapping[str, str]) -> str:
-    """The constant that prices a class. Dense graded products have no k each: they cost a MAC."""
-    if name != "graded" or "graded" in profile.energy:
-        return name
-    as_mac = policy["graded"] == "dense" or profile.switches.graded == "mac"
-    return "mac" if as_mac else "ac"
-
-
-def _updates(row: LayerCounts, profile: HardwareProfile) -> list[Item]:
-    if profile.switches.neuron_updates == "excluded":
-        return []
-    events = {f.name: getattr(row.updates, f.name) for f in fields(NeuronUpdates)}
-    return [Item(event, count, event) for event, count in events.items() if count > 0]
-
-
-def _bias(row: LayerCounts, profile: HardwareProfile) -> list[Item]:
-    if profile.switches.bias == "excluded" or not row.has_bias or row.outputs == 0:
-        return []
-    return [Item("add", row.outputs * _times(row, profile), "add")]
-
-
-def _times(row: LayerCounts, profile: HardwareProfile) -> int:
-    return row.reused_steps if profile.switches.first_layer == "every-step" else 1
-
-
-def _steps(
-    row: LayerCounts, profile: HardwareProfile, policy: Mapping[str, str]
-) -> tuple[float, ...]:
-    """Synaptic compute by time step: known where every class of the row is charged effective.
-
-    Steps do not record abs(k), so graded products that accumulate leave them unknown as well.
+    Known where every class of the row is charged effective. Steps do not record abs(k), so graded
+    products that accumulate leave them unknown as well.
     """
-    present = [name for name in CLASSES if max(_dense(row, name), getattr(row.ops, name)) > 0]
-    constants = {name: _constant_of(name, profile, policy) for name in present}
+    policy = _policy_of(row, profile)
+    present = [
+        name
+        for name in CLASSES
+        if max(getattr(row.ops, f"dense_{name}"), getattr(row.ops, name)) > 0
+    ]
+    constants = {
+        name: _constant_of(name, profile, is_dense=policy[name] == "dense") for name in present
+    }
     is_dense = any(policy[name] == "dense" for name in present)
     if not present or is_dense or constants.get("graded") == "ac":
         return ()
+    due = {name: constant for name, constant in constants.items() if name not in profile.excludes}
+    if any(constant not in profile.prices for constant in due.values()):
+        return ()
     by_step = tuple(
-        _sum_pj(
-            [
-                Item(name, getattr(step, name), constant)
-                for name, constant in constants.items()
-                if name not in profile.excludes
-            ],
-            profile,
-        )
+        sum(getattr(step, name) * profile.prices[constant].value for name, constant in due.items())
         for step in row.steps
     )
-    times = _times(row, profile)
+    times = row.reused_steps if profile.switches.first_layer == "every-step" else 1
     return by_step if times == 1 or not by_step else (sum(by_step),) * times
 
 
-def _dense(row: LayerCounts, name: str) -> float:
-    count: float = getattr(row.ops, f"dense_{name}")
-    return count
+@dataclass(frozen=True)
+class Policy:
+    """Which products of each row are charged dense.
+
+    has_one_class : (rows,) tensors of one class      its_class : (rows,) index of that class
+    dense : class -> (rows,) whether its products are charged dense
+    times : (rows,) how often an evaluation is paid
+    """
+
+    has_one_class: Mask
+    its_class: Floats
+    dense: Mapping[str, Mask]
+    times: Floats
+
+    @classmethod
+    def of(cls, columns: Columns, profile: HardwareProfile) -> Policy:
+        """The class of the tensor, if it has one, decides for all."""
+        is_class = np.array([columns[f"dense_{name}"] > 0 for name in CLASSES])
+        has_one_class = is_class.sum(axis=0) == 1
+        its_class = is_class.argmax(axis=0)
+        charged_dense = np.array([getattr(profile.charge, name) == "dense" for name in CLASSES])
+        dense = {
+            name: np.where(has_one_class, charged_dense[its_class], charged_dense[index])
+            for index, name in enumerate(CLASSES)
+        }
+        is_paid_again = profile.switches.first_layer == "every-step"
+        times = columns["reused_steps"] if is_paid_again else np.ones(len(columns.rows))
+        return cls(has_one_class, its_class, dense, times)
 
 
-def _sum_pj(items: Iterable[Item], profile: HardwareProfile) -> float:
-    return sum((item.count * profile.energy[item.constant].value_pj for item in items), 0.0)
+def _uncharged(columns: Columns, profile: HardwareProfile, policy: Policy) -> Iterator[Gap]:
+    """Products that would silently cost nothing, since the row lacks the count they are paid by."""
+    due = [name for name in CLASSES if name not in profile.excludes]
+    effective_of_all = sum((columns[name] for name in CLASSES), np.zeros(len(columns.rows)))
+    dense_of_all = sum((columns[f"dense_{name}"] for name in CLASSES), effective_of_all * 0)
+    for index, name in enumerate(CLASSES):
+        if name not in due:
+            continue
+        # products of every class stand in the one dense count
+        is_sole = policy.has_one_class & (policy.its_class == index)
+        is_apart = ~policy.has_one_class | (~np.isin(policy.its_class, _indices(due)))
+        effective = np.where(is_sole, effective_of_all, np.where(is_apart, columns[name], 0.0))
+        dense = np.where(is_sole, dense_of_all, columns[f"dense_{name}"])
+        short = policy.dense[name] & (dense < effective * (1 - _ROUNDED))
+        for row in np.flatnonzero(short):
+            where = np.zeros(len(columns.rows), dtype=np.bool_)
+            where[row] = True
+            yield Gap(
+                f"{name} is charged dense, but of {effective[row]:g} products only "
+                f"{dense[row]:g} are counted dense",
+                where,
+            )
+    if "graded" in due and _constant_of("graded", profile, is_dense=False) == "ac":
+        unknown = ~policy.dense["graded"] & (columns["graded"] > 0)
+        unknown &= columns["graded_accumulates"] == 0
+        if unknown.any():
+            yield Gap("no graded_accumulates for the graded products", unknown)
+
+
+def _indices(names: list[str]) -> list[int]:
+    return [CLASSES.index(name) for name in names]
+
+
+def _products(
+    columns: Columns, profile: HardwareProfile, policy: Policy, is_paid: Mask
+) -> Iterator[tuple[str, str, str, Floats]]:
+    """Component, event, constant, quantity."""
+    due = policy.times * is_paid
+    for name in CLASSES:
+        for is_dense in (True, False):
+            constant = _constant_of(name, profile, is_dense=is_dense)
+            accumulates = (name, constant, is_dense) == ("graded", "ac", False)
+            field = f"dense_{name}" if is_dense else name
+            quantity = columns["graded_accumulates" if accumulates else field]
+            here = policy.dense[name] if is_dense else ~policy.dense[name]
+            if here.any():
+                yield "synaptic_compute", name, constant, quantity * here * due
+
+
+def _constant_of(name: str, profile: HardwareProfile, *, is_dense: bool) -> str:
+    """The constant that prices a class. Dense graded products have no k each: they cost a MAC."""
+    if name != "graded" or "graded" in profile.energy:
+        return name
+    return "mac" if is_dense or profile.switches.graded == "mac" else "ac"
+
+
+def _updates(columns: Columns, profile: HardwareProfile) -> Iterator[tuple[str, str, str, Floats]]:
+    if profile.switches.neuron_updates == "counted":
+        for event in (f.name for f in fields(NeuronUpdates)):
+            yield "neuron_updates", event, event, columns[event]
+
+
+def _bias(columns: Columns, profile: HardwareProfile) -> Iterator[tuple[str, str, str, Floats]]:
+    if profile.switches.bias == "add":
+        is_again = profile.switches.first_layer == "every-step"
+        times = columns["reused_steps"] if is_again else 1.0
+        yield "bias", "add", "add", columns["outputs"] * columns["has_bias"] * times
+
+
+def _policy_of(row: LayerCounts, profile: HardwareProfile) -> dict[str, str]:
+    """class -> `dense` or `effective` of one row."""
+    by_class = {name: getattr(profile.charge, name) for name in CLASSES}
+    classes = [name for name in CLASSES if getattr(row.ops, f"dense_{name}") > 0]
+    return dict.fromkeys(CLASSES, by_class[classes[0]]) if len(classes) == 1 else by_class

@@ -109,6 +109,8 @@ def test_document() -> None:
         ],
         "assumptions": list(energy.assumptions),
         "warnings": [],
+        "latency_s": None,
+        "intervals": None,
     }
 
 

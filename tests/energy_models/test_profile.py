@@ -28,7 +28,7 @@ number_format: int4
 reference: my thesis, table 2
 energy:
   mac: {value_pj: 2, bits: 4, basis: silicon, source: "my thesis, table 2"}
-  ac: {value_pj: 0.5, low_pj: 0.4, high_pj: 0.6, bits: 4, basis: fit, source: "fig. 3"}
+  ac: {value_pj: 0.5, low_pj: 0.4, high_pj: 0.6, range_source: x, bits: 4, basis: fit, source: f3}
 """
 
 
@@ -89,8 +89,8 @@ def test_shipped_prices_follow_from_two_units(
         }
     )
     rows = {row["quantity"]: row for row in load_profile(name).rows()}
-    assert rows["mac"]["basis"] == "derived"
-    assert rows["compare"]["basis"] == rows["binary"]["basis"] == "assumption"
+    assert rows["energy.mac"]["basis"] == "derived"
+    assert rows["energy.compare"]["basis"] == rows["energy.binary"]["basis"] == "assumption"
 
 
 def test_wide_accumulator() -> None:
@@ -171,22 +171,27 @@ def test_a_file_of_the_user(tmp_path: Path) -> None:
     assert (profile.title, profile.node_nm) == ("my chip", 28)
     assert profile.switches.first_layer == "once"
     assert profile.charge.mac == "dense"
+    common = {"unit": "pj", "scope": None, "node_nm": 28, "voltage_v": 0.8, "bits": 4, "note": ""}
     assert profile.rows() == [
         {
-            "quantity": "mac",
-            "value_pj": 2.0,
-            "bits": 4,
+            **common,
+            "quantity": "energy.mac",
+            "value": 2.0,
+            "low": None,
+            "high": None,
             "basis": "silicon",
             "source": "my thesis, table 2",
-            "note": "",
+            "range_source": "",
         },
         {
-            "quantity": "ac",
-            "value_pj": 0.5,
-            "bits": 4,
+            **common,
+            "quantity": "energy.ac",
+            "value": 0.5,
+            "low": 0.4,
+            "high": 0.6,
             "basis": "fit",
-            "source": "fig. 3",
-            "note": "",
+            "source": "f3",
+            "range_source": "x",
         },
     ]
 
@@ -235,7 +240,7 @@ energy:
   intergate: {value_pj: 1, bits: 4, basis: silicon, source: x}
   reset: {value: 1, bits: 0, basis: guess, source: x}
   compare: {value_pj: yes, bits: 4, basis: fit, source: x}
-  binary: {value_pj: 2, low_pj: 3, high_pj: 1, bits: 4, basis: fit, source: x}
+  binary: {value_pj: 2, low_pj: 3, high_pj: 4, bits: 4, basis: fit, source: x}
 excludes: {state_raed: memory, memory: ""}
 options:
   lean: {"yes": {mac: {share_of: macc, divided_by: 0, bits: 1, basis: fit, source: x}}}
@@ -249,18 +254,18 @@ options:
         f"{name}:11:10: charge.mac: Input should be 'dense' or 'effective' (got 'efective')",
         f"{name}:13:9: energy.mac.value_pj: Input should be greater than or equal to 0 (got -2)",
         f"{name}:14:8: energy.ac.value_pj: Input should be a finite number (got nan)",
-        f"{name}:15:9: energy.add.value_pj: Input should be a finite number (got inf)",
         f"{name}:15:50: energy.add.source: String should have at least 1 character (got '  ')",
+        f"{name}:15:9: energy.add.value_pj: Input should be a finite number (got inf)",
         f"{name}:16:3: energy.leak.source: missing. It must be given",
         f'{name}:17:3: energy.intergate: unknown key. Did you mean "integrate"?',
-        f"{name}:18:3: energy.reset.value_pj: missing. It must be given",
-        f"{name}:18:21: energy.reset.bits: Input should be greater than or equal to 1 (got 0)",
         f"{name}:18:30: energy.reset.basis: Input should be "
         "'silicon', 'fit', 'estimate', 'derived' or 'assumption' (got 'guess')",
+        f"{name}:18:3: energy.reset.value_pj: missing. It must be given",
+        f"{name}:18:21: energy.reset.bits: must be a whole number of bits, 1 or more, or "
+        "unpublished (got 0)",
         f'{name}:18:11: energy.reset.value: unknown key. Did you mean "value_pj"?',
         f"{name}:19:13: energy.compare.value_pj: Input should be a valid number (got True)",
-        f"{name}:20:25: energy.binary.low_pj: is above value_pj 2.0 (got 3)",
-        f"{name}:20:36: energy.binary.high_pj: is below value_pj 2.0 (got 1)",
+        f"{name}:20:3: energy.binary: low_pj 3 is above value_pj 2",
         f'{name}:21:12: excludes.state_raed: unknown key. Did you mean "state_read"?',
         f"{name}:21:32: excludes.memory: String should have at least 1 character (got '')",
         f'{name}:23:24: options.lean.yes.mac.share_of: unknown key. Did you mean "mac"? '

@@ -1,19 +1,43 @@
 """Pricing one row: classes, policies, switches, and what is missing."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from energy_models import (
     HardwareProfile,
     LayerCounts,
+    ModelCounts,
     NeuronUpdates,
     OpCounts,
     StepCounts,
+    estimate,
     load_profile,
 )
-from energy_models.models.op_only import price_layer
+from energy_models.columns import Columns
+from energy_models.models import kinds
 
 FP32 = "cmos45-fp32"
 CLASSES = ("mac", "ac", "graded", "binary")
+
+
+@dataclass(frozen=True)
+class Price:
+    energy_pj: dict[str, float]
+    missing: tuple[str, ...]
+    used: frozenset[str]
+    steps: tuple[float, ...]
+
+
+def price_layer(row: LayerCounts, profile: HardwareProfile) -> Price:
+    """One row, priced alone."""
+    counts = ModelCounts(samples=1, layers=(row,))
+    breakdown = estimate(counts, profile)
+    (layer,) = breakdown.layers
+    missing = tuple(text.removeprefix(f"{row.name}: ") for text in breakdown.missing)
+    used = kinds.bill(Columns.side_by_side([counts]), profile).constants_used()
+    names = frozenset(name.removeprefix("energy.") for name in used)
+    return Price(dict(layer.energy_pj), missing, names, layer.steps)
 
 
 def conv(steps: tuple[StepCounts, ...] = (), reused_steps: int = 1, **ops: float) -> LayerCounts:

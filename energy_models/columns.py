@@ -1,0 +1,91 @@
+"""Columns: the rows of many count documents side by side, as arrays that a model prices at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from energy_models.counts import ModelCounts
+from energy_models.layers import LayerCounts
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+_OPS = (
+    *("mac", "ac", "graded", "binary", "ac_by_weight", "graded_accumulates"),
+    *("dense_mac", "dense_ac", "dense_graded", "dense_binary"),
+)
+_UPDATES = ("state_read", "leak", "integrate", "compare", "reset", "state_write")
+_FIELDS: dict[str, Callable[[LayerCounts], float]] = {
+    "outputs": lambda row: row.outputs,
+    "neurons": lambda row: row.neurons,
+    "weights": lambda row: row.weights,
+    "reused_steps": lambda row: row.reused_steps,
+    "has_bias": lambda row: row.has_bias,
+    "is_neuron": lambda row: row.operator == "neuron",
+    "is_signed": lambda row: any(operand.is_signed for operand in row.operands),
+    "spikes_in": lambda row: np.nan if row.spikes_in is None else row.spikes_in,
+    "spikes_out": lambda row: np.nan if row.spikes_out is None else row.spikes_out,
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Rows of the designs one after another.
+
+    counts : the designs      rows : their layers      design : (rows,) design of each row
+    of : field -> (rows,) floats; the fields of `OpCounts` and `NeuronUpdates` by their names, and
+        outputs, neurons, weights, reused_steps, has_bias, is_neuron, is_signed, spikes_in and
+        spikes_out (NaN where the signal is not made of spikes)
+    time_steps : (designs,)
+    """
+
+    counts: tuple[ModelCounts, ...]
+    rows: tuple[LayerCounts, ...]
+    design: NDArray[np.intp]
+    of: dict[str, Floats]
+    time_steps: Floats
+
+    @classmethod
+    def side_by_side(cls, counts: Sequence[ModelCounts]) -> Columns:
+        """The rows of several designs."""
+        rows = tuple(row for one in counts for row in one.layers)
+        sizes = [len(one.layers) for one in counts]
+        ops = _table([[getattr(row.ops, name) for name in _OPS] for row in rows], _OPS)
+        updates = _table(
+            [[getattr(row.updates, name) for name in _UPDATES] for row in rows], _UPDATES
+        )
+        others = _table([[read(row) for read in _FIELDS.values()] for row in rows], tuple(_FIELDS))
+        return cls(
+            counts=tuple(counts),
+            rows=rows,
+            design=np.repeat(np.arange(len(counts)), sizes),
+            of={**ops, **updates, **others},
+            time_steps=np.array([one.time_steps for one in counts], dtype=np.float64),
+        )
+
+    def __getitem__(self, field: str) -> Floats:
+        """(rows,) values of a field."""
+        return self.of[field]
+
+    def by_design(self, values: Floats) -> Floats:
+        """Sums of (..., rows) over the rows of each design: (..., designs)."""
+        if values.ndim == 1:
+            sums: Floats = np.zeros(len(self.counts))
+            np.add.at(sums, self.design, values)
+            return sums
+        flat = values.reshape(-1, values.shape[-1])
+        each = np.array([self.by_design(one) for one in flat]).reshape(-1, len(self.counts))
+        return each.reshape(*values.shape[:-1], len(self.counts))
+
+    def with_fields(self, **changed: Floats) -> Columns:
+        """The same rows, some fields replaced."""
+        return Columns(self.counts, self.rows, self.design, {**self.of, **changed}, self.time_steps)
+
+
+def _table(values: list[list[float]], names: Sequence[str]) -> dict[str, Floats]:
+    table = np.array(values, dtype=np.float64).reshape(len(values), len(names)).T.copy()
+    return dict(zip(names, table, strict=True))

@@ -1,0 +1,173 @@
+"""The shelf: shipped profiles by name, files of the user's own, and the options of a name.
+
+Options follow a name after `+`: `cmos45-int8+accumulator=32-bit+first_layer=every-step`,
+`cmos45-bits+bits=4`, `loihi-fit+host=cmos45-int8`. The value of `host` is a name as well, so it
+comes last, and takes the options that follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from energy_models.constants import Constant, Polynomial, Share
+from energy_models.contradictions import contradictions
+from energy_models.errors import ProfileError, nearest
+from energy_models.profile import HardwareProfile, Overlay, Switches
+from energy_models.yamlfile import YamlMistakes, read_yaml, validate
+
+_SHIPPED = Path(__file__).parent / "hardware"
+_HOST = "+host="
+
+
+def list_profiles() -> list[str]:
+    """Names of the shipped profiles."""
+    return sorted(path.stem for path in _SHIPPED.glob("*.yaml"))
+
+
+def load_profile(name: str) -> HardwareProfile:
+    """A shipped profile, or the user's own file, with the options of its name applied.
+
+    name : `cmos45-fp32`, `mine.yaml`, `cmos45-int8+accumulator=32-bit`; kept whole in `.name`
+
+    Raises ProfileError with every mistake of the file, or of the options, at once.
+    """
+    device, is_hosted, host = name.partition(_HOST)
+    base, options = _split(device)
+    try:
+        data, places = read_yaml(_path(base))
+        profile = validate(data, places, HardwareProfile)
+    except YamlMistakes as error:
+        raise ProfileError(error.problems) from error
+    wrong = [places.problem(place, text) for place, text in contradictions(profile)]
+    if wrong:
+        raise ProfileError(wrong)
+    profile = _with_options(profile.model_copy(update={"name": name}), options)
+    host_name = host if is_hosted else profile.host
+    return profile if host_name is None else _hosted(profile, host_name)
+
+
+def _split(name: str) -> tuple[str, list[str]]:
+    file = re.fullmatch(r"(.+?\.ya?ml)(\+.*)?", name)  # a path may hold a + of its own
+    if file:
+        return file[1], file[2].split("+")[1:] if file[2] else []
+    base, *options = name.split("+")
+    return base, options
+
+
+def _path(base: str) -> Path:
+    if base.endswith((".yaml", ".yml")):
+        return Path(base)
+    known = list_profiles()
+    if base not in known:
+        raise ProfileError(f'profile "{base}": unknown profile.{nearest(base, known)}')
+    return _SHIPPED / f"{base}.yaml"
+
+
+def _hosted(profile: HardwareProfile, host_name: str) -> HardwareProfile:
+    host = load_profile(host_name)
+    if host.kind != "op-only":
+        raise ProfileError(
+            f'profile "{profile.name}": host "{host_name}" is of kind {host.kind}; '
+            "a host prices operations and must be of kind op-only"
+        )
+    return profile.with_host(host)
+
+
+def _with_options(profile: HardwareProfile, options: list[str]) -> HardwareProfile:
+    changes = _read_options(profile, options)
+    switches = {name: value for name, value in changes.items() if name in Switches.model_fields}
+    charge = {
+        name.removeprefix("charge."): value
+        for name, value in changes.items()
+        if name.startswith("charge.")
+    }
+    overlays = {
+        name: profile.options[name][value]
+        for name, value in changes.items()
+        if name in profile.options
+    }
+    if "graded" in switches and "graded" in profile.energy:
+        raise ProfileError(
+            f'profile "{profile.name}": option "graded": has no effect beside energy.graded. '
+            "Leave it out"
+        )
+    update: dict[str, object] = {
+        "switches": profile.switches.model_copy(update=switches),
+        "charge": profile.charge.model_copy(update=charge),
+        "energy": _overlaid(profile, overlays),
+    }
+    if "fetch" in changes and profile.memory is not None:
+        update["memory"] = profile.memory.model_copy(update={"fetch": changes["fetch"]})
+    profile = profile.model_copy(update=update)
+    if profile.widths is None:
+        return profile
+    return _at_width(profile, int(changes.get("bits", profile.widths.default)))
+
+
+def _read_options(profile: HardwareProfile, options: list[str]) -> dict[str, str]:
+    """`option=value` texts as a mapping; all that is wrong with them at once."""
+    choices = profile.choices()
+    chosen: dict[str, str] = {}
+    problems = []
+    for text in options:
+        option, _, value = text.partition("=")
+        where = f'profile "{profile.name}": option "{option}"'
+        if option not in choices:
+            problems.append(f"{where}: unknown option.{nearest(option, [*choices, 'host'])}")
+        elif value not in choices[option]:
+            problems.append(f'{where}: unknown value "{value}".{nearest(value, choices[option])}')
+        elif option in chosen:
+            problems.append(f"{where}: is given twice. Keep one")
+        else:
+            chosen[option] = value
+    if problems:
+        raise ProfileError(problems)
+    return chosen
+
+
+def _overlaid(
+    profile: HardwareProfile, overlays: Mapping[str, Overlay]
+) -> dict[str, Constant | Polynomial]:
+    """The price list with the overlays laid over it: constants first, then shares of them."""
+    energy = dict(profile.energy)
+    shares: dict[str, Share] = {}
+    priced_by: dict[str, str] = {}
+    for option, overlay in overlays.items():
+        for event, entry in overlay.items():
+            if event in priced_by:
+                raise ProfileError(
+                    f'profile "{profile.name}": options "{priced_by[event]}" and "{option}" '
+                    f"both price {event}. Keep one of the two"
+                )
+            priced_by[event] = option
+            if isinstance(entry, Share):
+                shares[event] = entry
+            else:
+                energy[event] = entry
+    return {**energy, **{event: _share(one, energy) for event, one in shares.items()}}
+
+
+def _share(share: Share, energy: Mapping[str, Constant | Polynomial]) -> Constant | Polynomial:
+    whole = energy[share.share_of]
+    told = {"basis": share.basis, "source": share.source, "note": share.note}
+    if isinstance(whole, Polynomial):
+        parts = tuple(c / share.divided_by for c in whole.polynomial_pj)
+        return whole.model_copy(update={"polynomial_pj": parts, **told})
+    return Constant.model_validate(
+        {"value_pj": whole.value_pj / share.divided_by, "bits": share.bits, **told}
+    )
+
+
+def _at_width(profile: HardwareProfile, bits: int) -> HardwareProfile:
+    try:
+        energy = {
+            event: entry.at(bits) if isinstance(entry, Polynomial) else entry
+            for event, entry in profile.energy.items()
+        }
+    except ValueError as error:
+        raise ProfileError(f'profile "{profile.name}": a polynomial {error}') from error
+    return profile.model_copy(
+        update={"energy": energy, "number_format": f"{profile.number_format}{bits}"}
+    )
