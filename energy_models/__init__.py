@@ -12,6 +12,7 @@ from energy_models.layers import (
     OperandCounts,
     StepCounts,
 )
+from energy_models.many import PriceTable, draw_many, price_many
 from energy_models.profile import HardwareProfile
 from energy_models.shelf import list_profiles, load_profile
 
@@ -28,11 +29,14 @@ __all__ = [
     "NeuronUpdates",
     "OpCounts",
     "OperandCounts",
+    "PriceTable",
     "ProfileError",
     "Spread",
     "StepCounts",
     "Uncounted",
+    "draw_many",
     "estimate",
     "list_profiles",
     "load_profile",
+    "price_many",
 ]

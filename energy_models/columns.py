@@ -29,6 +29,11 @@ _FIELDS: dict[str, Callable[[LayerCounts], float]] = {
     "is_signed": lambda row: any(operand.is_signed for operand in row.operands),
     "spikes_in": lambda row: np.nan if row.spikes_in is None else row.spikes_in,
     "spikes_out": lambda row: np.nan if row.spikes_out is None else row.spikes_out,
+    "has_binary_weights": lambda row: row.weight_kind == "binary",
+    "evaluations": lambda row: max(1, len(row.steps)),
+    "first_elements": lambda row: row.operands[0].elements if row.operands else 0.0,
+    "second_elements": lambda row: row.operands[1].elements if len(row.operands) > 1 else 0.0,
+    "is_unit": lambda row: bool(row.operands) and all(one.kind == "unit" for one in row.operands),
 }
 
 
@@ -39,7 +44,10 @@ class Columns:
     counts : the designs      rows : their layers      design : (rows,) design of each row
     of : field -> (rows,) floats; the fields of `OpCounts` and `NeuronUpdates` by their names, and
         outputs, neurons, weights, reused_steps, has_bias, is_neuron, is_signed, spikes_in and
-        spikes_out (NaN where the signal is not made of spikes)
+        spikes_out (NaN where the signal is not made of spikes), has_binary_weights, evaluations
+        (of the layer, per sample), first_elements and second_elements (values of the operands
+        that are no weights), is_unit (they are spikes or signs), has_neurons (its output goes into
+        neurons at once)
     time_steps : (designs,)
     """
 
@@ -59,11 +67,12 @@ class Columns:
             [[getattr(row.updates, name) for name in _UPDATES] for row in rows], _UPDATES
         )
         others = _table([[read(row) for read in _FIELDS.values()] for row in rows], tuple(_FIELDS))
+        has_neurons = [is_fed for one in counts for is_fed in _has_neurons(one)]
         return cls(
             counts=tuple(counts),
             rows=rows,
             design=np.repeat(np.arange(len(counts)), sizes),
-            of={**ops, **updates, **others},
+            of={**ops, **updates, **others, "has_neurons": np.array(has_neurons, dtype=float)},
             time_steps=np.array([one.time_steps for one in counts], dtype=np.float64),
         )
 
@@ -84,6 +93,11 @@ class Columns:
     def with_fields(self, **changed: Floats) -> Columns:
         """The same rows, some fields replaced."""
         return Columns(self.counts, self.rows, self.design, {**self.of, **changed}, self.time_steps)
+
+
+def _has_neurons(counts: ModelCounts) -> list[bool]:
+    fed = {name for row in counts.layers for name in row.fed_by}
+    return [row.name in fed for row in counts.layers]
 
 
 def _table(values: list[list[float]], names: Sequence[str]) -> dict[str, Floats]:

@@ -165,7 +165,10 @@ def _constant_of(name: str, profile: HardwareProfile, *, is_dense: bool) -> str:
 
 def _updates(columns: Columns, profile: HardwareProfile) -> Iterator[tuple[str, str, str, Floats]]:
     if profile.switches.neuron_updates == "counted":
+        is_memory_priced = profile.memory is not None
         for event in (f.name for f in fields(NeuronUpdates)):
+            if is_memory_priced and event in ("state_read", "state_write"):
+                continue
             yield "neuron_updates", event, event, columns[event]
 
 

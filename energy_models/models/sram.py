@@ -1,0 +1,171 @@
+"""Operations, and the memories that feed them: SRAM by size, from a table or from points.
+
+Every layer has a memory for its weights, its states and its inputs, each as large as what it holds.
+Operations are charged as by the op-only kind. Beside them, per sample:
+
+- weights: a layer charged dense reads each weight once per evaluation (`reuse: full`), or once per
+  product (`none`); a layer driven by spikes reads one weight per effective product in both cases.
+- inputs: a layer charged dense reads each value once per evaluation, or once per product; one
+  driven by spikes scans one bit per position.
+- outputs: neurons write one bit each and step; a layer without neurons writes its values.
+- states: read and written as the counts say: a single step from zero keeps none.
+
+A memory that the curve does not span lies in the DRAM, where the profile has one. Static power of
+the memories needs a clock, and is not priced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from energy_models.bill import Bill, Gap, NetworkTerm, Term
+from energy_models.columns import Columns, Floats
+from energy_models.curves import curve_of
+from energy_models.events import CLASSES
+from energy_models.models import op_only
+from energy_models.profile import HardwareProfile, Memory
+from energy_models.srams import SramCurve
+from energy_models.units import BITS_PER_BYTE, BYTES_PER_KIB
+from energy_models.values import SRAM
+
+DRAM = "memory.dram"
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Data that move between a memory and the arithmetic.
+
+    data : (rows,) how many      bits : (rows,) of one      held_bits : (rows,) size of the memory
+    """
+
+    component: str
+    what: str
+    data: Floats
+    bits: Floats
+    held_bits: Floats
+    is_write: bool = False
+
+
+def bill(columns: Columns, profile: HardwareProfile) -> Bill:
+    """What operations and memories charge."""
+    memory = profile.memory
+    if memory is None:
+        raise ValueError("a profile of kind sram without memory")  # refused when it was loaded
+    compute = op_only.bill(columns, profile)
+    curve = curve_of(memory.sram)
+    terms: list[Term] = []
+    gaps = list(compute.gaps)
+    is_unknown = (columns["first_elements"] == 0) & (_dense_of(columns) > 0)
+    if is_unknown.any():
+        gaps.append(Gap("what flowed in is not recorded: count it again", is_unknown))
+    for traffic in _traffic(columns, profile, memory):
+        found = _priced(traffic, curve, memory)
+        terms += found.terms
+        gaps += found.gaps
+    return Bill(
+        terms=(*compute.terms, *terms),
+        network=_input_output(columns, memory),
+        gaps=tuple(gaps),
+    )
+
+
+def _traffic(columns: Columns, profile: HardwareProfile, memory: Memory) -> Iterator[Traffic]:
+    policy = op_only.Policy.of(columns, profile)
+    evaluations = columns["evaluations"]
+    dense, effective = (np.zeros(len(columns.rows)) for _ in range(2))
+    for name in CLASSES:
+        dense = dense + columns[f"dense_{name}"] * policy.dense[name] * policy.times
+        effective = effective + columns[name] * ~policy.dense[name] * policy.times
+    has_weights = columns["weights"] > 0
+    is_full = profile.switches.reuse == "full"
+    fetched_once = columns["weights"] * evaluations * policy.times
+    weights = effective + (np.minimum(dense, fetched_once) if is_full else dense)
+    weight_bits = np.where(columns["has_binary_weights"] > 0, 1.0, memory.weight_bits)
+    yield Traffic(
+        "weight_memory",
+        "weights",
+        weights * has_weights,
+        weight_bits,
+        columns["weights"] * weight_bits,
+    )
+    activation_bits = np.where(columns["is_unit"] > 0, 1.0, memory.activation_bits)
+    per_product = dense * (1.0 if not is_full else 0.0)
+    for elements in (columns["first_elements"], columns["second_elements"]):
+        read = np.where(per_product > 0, per_product, elements * policy.times)
+        yield Traffic(
+            "activation_memory",
+            "inputs",
+            read * (elements > 0),
+            activation_bits,
+            elements / evaluations * activation_bits,
+        )
+    is_layer = (columns["is_neuron"] == 0) & (columns["has_neurons"] == 0)
+    yield Traffic(
+        "activation_memory",
+        "outputs",
+        columns["outputs"] * is_layer * policy.times,
+        np.full(len(columns.rows), float(memory.activation_bits)),
+        columns["outputs"] / evaluations * memory.activation_bits,
+        is_write=True,
+    )
+    spikes = columns["compare"] * columns["is_neuron"]
+    one_bit = np.ones(len(columns.rows))
+    yield Traffic("activation_memory", "spikes", spikes, one_bit, columns["neurons"], is_write=True)
+    state_bits = np.full(len(columns.rows), float(memory.state_bits))
+    held = columns["neurons"] * state_bits
+    for event, is_write in (("state_read", False), ("state_write", True)):
+        yield Traffic("state_memory", "states", columns[event], state_bits, held, is_write)
+
+
+def _priced(traffic: Traffic, curve: SramCurve, memory: Memory) -> Bill:
+    """Accesses at the energy of a memory of that size, or of the DRAM, or a gap."""
+    happened = traffic.data > 0
+    held_bytes = np.where(happened, traffic.held_bits / BITS_PER_BYTE, 1.0)
+    access_pj = curve.write_pj(held_bytes) if traffic.is_write else curve.read_pj(held_bytes)
+    is_spanned = np.isfinite(access_pj)
+    here = traffic.data * (happened & is_spanned)
+    accesses = _accesses(here, traffic.bits, curve.access_bits, memory)
+    terms = [Term(traffic.component, SRAM, accesses * np.nan_to_num(access_pj))]
+    beyond = happened & ~is_spanned
+    if not beyond.any():
+        return Bill(tuple(terms))
+    if memory.dram is not None and isinstance(memory.dram.bits, int):
+        moved = _accesses(traffic.data * beyond, traffic.bits, memory.dram.bits, memory)
+        return Bill((*terms, Term(traffic.component, DRAM, moved)))
+    low, high = (limit / BYTES_PER_KIB for limit in curve.limit_bytes)
+    gaps = tuple(
+        Gap(
+            f"{held_bytes[row] / BYTES_PER_KIB:.4g} KiB of {traffic.what}: the SRAM curve goes "
+            f"from {low:.4g} to {high:.4g} KiB, and the profile has no memory.dram",
+            np.arange(len(beyond)) == row,
+        )
+        for row in np.flatnonzero(beyond)
+    )
+    return Bill(tuple(terms), gaps=gaps)
+
+
+def _accesses(data: Floats, bits: Floats, access_bits: int, memory: Memory) -> Floats:
+    """A datum wider than an access takes several; packed, a part of one."""
+    each = bits / access_bits
+    return data * (np.ceil(each) if memory.fetch == "one-access-per-datum" else each)
+
+
+def _input_output(columns: Columns, memory: Memory) -> tuple[NetworkTerm, ...]:
+    """The sample comes from the DRAM once, where the profile has one."""
+    if memory.dram is None or not isinstance(memory.dram.bits, int):
+        return ()
+    bits = np.where(columns["is_unit"] > 0, 1.0, memory.activation_bits)
+    accesses = _accesses(columns["first_elements"], bits, memory.dram.bits, memory)
+    entering = np.zeros(len(columns.counts))
+    designs, first_rows = np.unique(
+        columns.design[columns["first_elements"] > 0], return_index=True
+    )
+    entering[designs] = accesses[columns["first_elements"] > 0][first_rows]
+    return (NetworkTerm("input_output", DRAM, entering),)
+
+
+def _dense_of(columns: Columns) -> Floats:
+    return sum((columns[f"dense_{name}"] for name in CLASSES), np.zeros(len(columns.rows)))
