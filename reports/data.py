@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from reports.errors import ReportDataError
+from reports.evidence import EnergyDraws, draw_mistakes
 from reports.pareto import Objective
 from reports.points import LayersOfPoints, objective_mistakes, variants_of
 from reports.record import TrialRecord
@@ -91,6 +92,7 @@ class ReportData:
     commands : number -> the command that makes the point again
     remake : commands that make the whole run and this report again
     citation : how to cite, one entry a work
+    energy_draws : the energies of all records under drawn constants, None where nothing was drawn
     """
 
     run: str
@@ -110,6 +112,7 @@ class ReportData:
     remake: tuple[str, ...] = ()
     citation: tuple[str, ...] = ()
     baselines: tuple[Baseline, ...] = ()
+    energy_draws: EnergyDraws | None = None
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -131,7 +134,10 @@ class ReportData:
 def _mistakes(data: ReportData) -> Iterator[str]:
     if not data.objectives:
         yield "objectives: there is none; at least one is needed"
-    yield from objective_mistakes(data.records, data.objectives)
+    unanswered = objective_mistakes(data.records, data.objectives)
+    yield from unanswered
+    if data.energy_draws is not None and not unanswered:
+        yield from draw_mistakes(data.records, data.objectives, data.energy_draws)
     times = Counter(record.number for record in data.records)
     for number, count in times.items():
         if count > 1:

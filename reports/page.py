@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from reports.data import Baseline, ReportData
+from reports.evidence import Evidence, evidence, open_order
 from reports.facts import front_facts, history_facts, layer_facts
 from reports.figures import (
     draw_front,
@@ -75,11 +76,16 @@ def write_report(data: ReportData, folder: Path) -> Path:
         stale.unlink()
     plots = [shown.save(folder / "figures") for shown in _plots(data)]
     layers = [shown.save(folder / "figures") for shown in _layer_plots(data)]
-    write_csv(trials_frame(data.records, data.objectives, data.commands), folder / "trials.csv")
-    write_csv(pareto_frame(data.records, data.objectives, data.commands), folder / "pareto.csv")
+    found = shares = None
+    if data.energy_draws is not None:
+        found = evidence(data.records, data.objectives, data.energy_draws)
+        shares = found.front_probability
+    table = (data.records, data.objectives, data.commands, shares)
+    write_csv(trials_frame(*table), folder / "trials.csv")
+    write_csv(pareto_frame(*table), folder / "pareto.csv")
     write_csv(layers_frame(data.layers), folder / "layers.csv")
     page = folder / "report.html"
-    page.write_text(_render(data, plots, layers), encoding="utf-8", newline="\n")
+    page.write_text(_render(data, plots, layers, found), encoding="utf-8", newline="\n")
     return page
 
 
@@ -155,7 +161,12 @@ def _layer_plots(data: ReportData) -> Iterator[ShownFigure]:
                 )
 
 
-def _render(data: ReportData, plots: list[dict[str, Any]], layers: list[dict[str, Any]]) -> str:
+def _render(
+    data: ReportData,
+    plots: list[dict[str, Any]],
+    layers: list[dict[str, Any]],
+    found: Evidence | None,
+) -> str:
     environment = Environment(
         loader=PackageLoader("reports", ""),
         autoescape=True,
@@ -164,7 +175,8 @@ def _render(data: ReportData, plots: list[dict[str, Any]], layers: list[dict[str
         lstrip_blocks=True,
     )
     points = front(data.records, data.objectives)
-    columns = front_columns(points, data.profile_names, data.units)
+    shares = None if found is None else found.front_probability
+    columns = front_columns(points, data.profile_names, data.units, shares)
     return environment.get_template("page.html.j2").render(
         data=data,
         summary=summary(data.records, data.objectives, data.units),
@@ -179,6 +191,8 @@ def _render(data: ReportData, plots: list[dict[str, Any]], layers: list[dict[str
         styles={variant: _style(variant, data) for variant in data.variants},
         baseline_cells=[_cells(baseline, columns, data.units) for baseline in data.baselines],
         notes=_notes(data),
+        evidence=found,
+        open_order="" if found is None else open_order(found),
         figures={shown["key"]: shown for shown in plots},
         layers=layers,
     )

@@ -6,7 +6,7 @@ that is not finite is never on a front and adds no volume.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +19,7 @@ from reports.errors import ReportDataError
 Goal = Literal["max", "min"]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Pairs = NDArray[np.intp]
 
 MARGIN = 0.1  # of the range seen, between the worst value and the reference
 
@@ -52,6 +53,62 @@ def non_dominated(values: Floats, goals: Sequence[Goal]) -> Mask:
         kept = moocore.is_nondominated(values[mask], maximise=_maximise(goals), keep_weakly=True)
         mask[mask] = kept
     return mask
+
+
+def front_probability(values: Floats, draws: Mapping[int, Floats], goals: Sequence[Goal]) -> Floats:
+    """Share of the draws in which a row is on the front: (n,), 0 to 1.
+
+    values : (n, m)      goals : m
+    draws : column -> (k, n), which takes the place of that column, one draw after the other. The
+        draws are joint: row d of all columns belongs together.
+
+    A row that is not finite in a draw is not on the front of that draw, and dominates nobody in it.
+
+    Raises ReportDataError if there is no draw, or one of another shape.
+    """
+    _finite(values, goals)
+    count = _count_of_draws(draws, values.shape)
+    current = np.array(values, dtype=np.float64)
+    times = np.zeros(len(values))
+    for draw in range(count):
+        for column, drawn in draws.items():
+            current[:, column] = drawn[draw]
+        times += non_dominated(current, goals)
+    return times / count
+
+
+def undecided(draws: Floats, level: float = 0.95) -> tuple[Pairs, Floats]:
+    """Pairs of designs whose order too few draws agree on.
+
+    draws : (k, n), joint draws of one objective
+    level : the order is decided if it holds in this share of the draws, or in more
+
+    Returns the pairs (p, 2), each i < j and in order, and for each the share of draws in which i
+    is smaller (p,). A tie counts half. Only draws in which both are finite count; a pair without
+    such a draw is left out. Memory grows with n * n and with k * n.
+
+    Raises ReportDataError if the level or the shape makes no sense.
+    """
+    if not 0.5 < level <= 1:
+        raise ReportDataError(f"level {level:g}: it must lie above 0.5, and at most at 1")
+    if draws.ndim != 2:
+        raise ReportDataError(f"draws of shape {draws.shape}: expected (k, n), one row a draw")
+    # a row a design, so that the draws of a pair lie side by side
+    known = np.isfinite(draws).T
+    rows = np.ascontiguousarray(np.where(known, draws.T, np.nan))
+    both = known.astype(np.float64) @ known.T
+    pairs, shares = [np.empty((0, 2), dtype=np.intp)], [np.empty(0)]
+    for i in range(len(rows) - 1):
+        others = rows[i + 1 :]
+        # in half draws, where a tie is one and an order is two
+        below = (rows[i] < others).sum(axis=1) + (rows[i] <= others).sum(axis=1)
+        halves = 2 * both[i, i + 1 :]
+        # both ways from whole numbers, so that the answer does not depend on who is called i
+        with np.errstate(invalid="ignore"):  # no common draw: NaN, below no level
+            [at] = np.nonzero(np.maximum(below, halves - below) / halves < level)
+        pairs.append(np.column_stack([np.full(len(at), i), at + i + 1]))
+        shares.append(below[at] / halves[at])
+    return np.concatenate(pairs), np.concatenate(shares)
 
 
 def transform(values: Floats, objectives: Sequence[Objective]) -> Floats:
@@ -123,6 +180,19 @@ def _finite(values: Floats, goals: Sequence[Goal]) -> Mask:
             f"values of shape {values.shape}: expected (n, {len(goals)}), one column a goal"
         )
     return np.asarray(np.isfinite(values).all(axis=1), dtype=np.bool_)
+
+
+def _count_of_draws(draws: Mapping[int, Floats], shape: tuple[int, ...]) -> int:
+    """How many draws there are, the same for every column."""
+    n, m = shape
+    if not set(draws) <= set(range(m)):
+        raise ReportDataError(f"draws of columns {sorted(draws)}: there are columns 0 to {m - 1}")
+    sizes = {drawn.shape for drawn in draws.values()}
+    if len(sizes) != 1 or any(len(s) != 2 or s[0] < 1 or s[1] != n for s in sizes):
+        raise ReportDataError(
+            f"draws of shapes {sorted(sizes)}: expected (k, {n}) for each column, with one k >= 1"
+        )
+    return int(sizes.pop()[0])
 
 
 def _maximise(goals: Sequence[Goal]) -> list[bool]:

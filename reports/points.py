@@ -125,11 +125,17 @@ def on_front(values: Floats, objectives: Sequence[Objective]) -> Mask:
     """
     able = np.ones(len(values), dtype=np.bool_)
     for column, objective in enumerate(objectives):
-        if objective.limit is not None:
-            excess = values[:, column] - objective.limit
-            able &= (excess >= 0) if objective.goal == "max" else (excess <= 0)
+        able &= within(values[:, column], objective)
     able[able] = non_dominated(values[able], [o.goal for o in objectives])
     return able
+
+
+def within(values: Floats, objective: Objective) -> Mask:
+    """Which values of an objective, of any shape, lie within its limit; without one all do."""
+    if objective.limit is None:
+        return np.ones(values.shape, dtype=np.bool_)
+    is_within = values >= objective.limit if objective.goal == "max" else values <= objective.limit
+    return np.asarray(is_within, dtype=np.bool_)
 
 
 def variants_of(records: Iterable[TrialRecord], first: Sequence[str] = ()) -> tuple[str, ...]:

@@ -16,30 +16,36 @@ def trials_frame(
     records: Sequence[TrialRecord],
     objectives: Sequence[Objective],
     commands: Mapping[int, str] | None = None,
+    front_probability: Mapping[int, float] | None = None,
 ) -> pd.DataFrame:
     """One row a record, in order of its number; units stand in the column names.
 
     `on_front` says who is not dominated; `command` makes the point again. Empty = unknown.
+    front_probability : number -> probability, a column of its own; None leaves the column out
     """
     chosen = {record.number for record in front(records, objectives)}
+    shares = front_probability or {}
+    added = () if front_probability is None else ("front_probability",)
     rows: list[dict[str, Scalar]] = [
         {
             **flat(record),
             "on_front": record.number in chosen,
+            "front_probability": shares.get(record.number),
             "command": (commands or {}).get(record.number),
         }
         for record in sorted(records, key=lambda record: record.number)
     ]
-    return _frame(rows, (*columns(records), "on_front", "command"))
+    return _frame(rows, (*columns(records), "on_front", *added, "command"))
 
 
 def pareto_frame(
     records: Sequence[TrialRecord],
     objectives: Sequence[Objective],
     commands: Mapping[int, str] | None = None,
+    front_probability: Mapping[int, float] | None = None,
 ) -> pd.DataFrame:
     """The rows of the front, the best of the first objective first; columns of the trials."""
-    trials = trials_frame(records, objectives, commands)
+    trials = trials_frame(records, objectives, commands, front_probability)
     numbers = [record.number for record in front(records, objectives)]
     ordered = trials.set_index("number", drop=False).loc[numbers]
     return ordered.drop(columns="on_front").reset_index(drop=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.pareto import Objective
@@ -97,13 +97,22 @@ def format_value(
 
 
 def front_columns(
-    points: Sequence[TrialRecord], profiles: Sequence[str], units: EnergyUnits
+    points: Sequence[TrialRecord],
+    profiles: Sequence[str],
+    units: EnergyUnits,
+    front_probability: Mapping[int, float] | None = None,
 ) -> tuple[Column, ...]:
-    """The measured columns of a front: accuracies, energy on each profile, what else is known.
+    """The columns of a front: accuracies, energy on each profile, what else is known.
 
     A total that is not complete reads `incomplete`.
+    front_probability : number -> share of the draws, the last column; None leaves the column out
     """
     rows = [flat(point) for point in points]
+    shares: dict[str, tuple[str, str]] = {}
+    if front_probability is not None:
+        shares["front_probability"] = ("on the front", "%")
+        for point, row in zip(points, rows, strict=True):
+            row["front_probability"] = front_probability.get(point.number)
     energies = {f"{ENERGY}{profile}": (profile, "pJ") for profile in profiles}
     accuracies = {name: _LABELS[name] for name in ("validation_accuracy", "test_accuracy")}
     others = {
@@ -127,7 +136,7 @@ def front_columns(
             unit,
             tuple(cell(point, row, name, unit) for point, row in zip(points, rows, strict=True)),
         )
-        for name, (heading, unit) in {**accuracies, **energies, **others}.items()
+        for name, (heading, unit) in {**accuracies, **energies, **others, **shares}.items()
     )
 
 
@@ -136,15 +145,17 @@ def front_lines(
     objectives: Sequence[Objective],
     profiles: Sequence[str],
     units: EnergyUnits,
+    front_probability: Mapping[int, float] | None = None,
 ) -> list[str]:
     """The front as aligned lines, a heading first; one sentence if it is empty."""
     points = front(records, objectives)
     if not points:
         return ["No complete trial has a value for every objective within its limit: no front yet."]
+    columns = front_columns(points, profiles, units, front_probability)
     table = [
         ("point", *(f"#{point.name}" for point in points)),
         ("variant", *(point.variant for point in points)),
-        *((c.heading, *c.cells) for c in front_columns(points, profiles, units)),
+        *((c.heading, *c.cells) for c in columns),
         ("knobs", *(knobs_of(point) for point in points)),
     ]
     widths = [max(map(len, column)) for column in table]

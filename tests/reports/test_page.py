@@ -5,9 +5,11 @@ import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from reports.errors import ReportDataError
+from reports.evidence import EnergyDraws
 from reports.page import write_report
 
 HOSTILE = "<script>alert('x')</script>"
@@ -147,6 +149,45 @@ def test_incomplete_energy_is_listed(record, report, tmp_path):
     energy = {"cmos45-fp32": {"total_pj": None, "complete": False, "missing": ["fc: no mac"]}}
     text = written(report(0, records=(record(0, energy=energy), record(1))), tmp_path)
     assert "Incomplete energies" in text and "fc: no mac" in text
+
+
+def test_energy_draws_say_what_is_open(record, report, tmp_path):
+    # the front is all twelve and each energy is drawn on its own, so every order is open
+    records = tuple(
+        record(n, accuracy=0.5 + n / 40, energy_pj=1000.0 + n, variant="ann") for n in range(12)
+    )
+    weak = record(12, accuracy=0.4, energy_pj=1500.0)
+    energies_pj = np.random.default_rng(8).uniform(900.0, 1100.0, (400, 13))
+    draws = EnergyDraws(
+        {"energy_pj_cmos45-fp32": energies_pj}, 8, drawn=("mac: 3 to 5 pJ",), fixed=(HOSTILE,)
+    )
+    data = report(0, records=(*records, weak), baselines=())
+    text = written(replace(data, energy_draws=draws), tmp_path / "drawn")
+    assert HOSTILE not in text
+    assert "Every point was priced 400 times (seed 8)" in text
+    # 12 * 11 / 2 pairs, of which ten are named
+    assert "is open in 66 of 66 pairs of front points" in text
+    named = re.findall(r"#(\d+) has less energy per inference than #(\d+) in (5\d\.\d) %", text)
+    assert len(set(named)) == 10 and "the ten most open" in text
+    # the cheapest of 13 equals: 1 in 13
+    [share] = re.findall(r"yet on it in some draws: #12 \((\d\.\d) %\)\.", text)
+    assert float(share) == pytest.approx(100 / 13, abs=4)
+    assert "Drawn: mac: 3 to 5 pJ." in text and "for want of a range" in text
+    with (tmp_path / "drawn" / "pareto.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert rows[0]["number"] == "11" and float(rows[0]["front_probability"]) == 1.0
+    assert all(0 < float(row["front_probability"]) <= 1 for row in rows) and len(rows) == 12
+    for row in rows:
+        shown = f"{100 * float(row['front_probability']):.1f} %"
+        cells = text.split(f'<tr id="point-{row["number"]}">')[1].split("</tr>")[0]
+        assert f'<td class="num">{shown}</td>' in cells
+
+    without = written(data, tmp_path / "plain")
+    assert "on the front</th>" in text and "on the front</th>" not in without
+    assert "leave open" in text and "leave open" not in without
+    for name in ("pareto.csv", "trials.csv"):
+        plain = (tmp_path / "plain" / name).read_text(encoding="utf-8")
+        assert "front_probability" not in plain
 
 
 def test_notes_stand_on_top_and_with_the_data(record, report, tmp_path):

@@ -10,17 +10,24 @@ from hypothesis.extra.numpy import arrays
 from reports.errors import ReportDataError
 from reports.pareto import (
     Objective,
+    front_probability,
     hypervolume,
     hypervolume_history,
     non_dominated,
     reference_point,
     restore,
     transform,
+    undecided,
 )
 
 GOALS = ("max", "min")
 points = st.integers(1, 12).flatmap(
     lambda n: arrays(float, (n, 2), elements=st.integers(-5, 5).map(float))
+)
+# few different values, so that ties are common; now and then none
+drawn_values = st.one_of(st.integers(0, 3).map(float), st.just(math.nan), st.just(math.inf))
+draws_of_some = st.tuples(st.integers(1, 6), st.integers(1, 7)).flatmap(
+    lambda shape: arrays(float, shape, elements=drawn_values)
 )
 
 
@@ -47,6 +54,86 @@ def test_duplicates_both_stay():
         True,
         False,
     ]
+
+
+def test_probability_of_the_front_by_hand():
+    # a (0.9, energy), b (0.8, energy), c (0.7, energy); more accuracy, less energy
+    #   draw    a  b  c    front
+    #   1       3  2  1    a b c
+    #   2       2  2  1    a   c    a dominates b at the same energy
+    #   3       1  2  3    a
+    #   4       3  1  2    a b
+    values = np.array([[0.9, 0.0], [0.8, 0.0], [0.7, 0.0]])
+    draws = np.array([[3.0, 2, 1], [2, 2, 1], [1, 2, 3], [3, 1, 2]])
+    assert front_probability(values, {1: draws}, GOALS).tolist() == [4 / 4, 2 / 4, 2 / 4]
+
+
+def test_draws_of_two_columns_belong_together():
+    # draw 1: (0, 1) and (1, 0), both stay; draw 2: (1, 1) and (0, 0), the second alone
+    draws = {0: np.array([[0.0, 1], [1, 0]]), 1: np.array([[1.0, 0], [1, 0]])}
+    assert front_probability(np.zeros((2, 2)), draws, ("min", "min")).tolist() == [0.5, 1.0]
+
+
+def test_what_is_unknown_is_on_no_front_and_dominates_nobody():
+    nan, inf = math.nan, math.inf
+    # row 0 has no accuracy, row 1 no energy in draw 1, and an infinite one in draw 2
+    values = np.array([[nan, 0.0], [0.9, 0.0], [0.8, 0.0]])
+    draws = np.array([[1.0, nan, 3.0], [1.0, inf, 3.0], [1.0, 2.0, 3.0], [1.0, 4.0, 3.0]])
+    assert front_probability(values, {1: draws}, GOALS).tolist() == [0.0, 0.5, 0.75]
+    assert np.isnan(values[0, 0]) and values[1, 1] == 0  # what was handed over stays as it was
+    assert front_probability(np.empty((0, 2)), {1: np.empty((3, 0))}, GOALS).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("draws", "message"),
+    [
+        ({}, r"draws of shapes \[\]: expected \(k, 2\) for each column"),
+        ({1: np.ones((0, 2))}, r"draws of shapes \[\(0, 2\)\]: expected \(k, 2\)"),
+        ({1: np.ones((4, 3))}, r"draws of shapes \[\(4, 3\)\]: expected \(k, 2\)"),
+        ({1: np.ones(2)}, r"draws of shapes \[\(2,\)\]: expected \(k, 2\)"),
+        ({0: np.ones((3, 2)), 1: np.ones((4, 2))}, r"\[\(3, 2\), \(4, 2\)\]: .* with one k"),
+        ({2: np.ones((4, 2))}, r"draws of columns \[2\]: there are columns 0 to 1"),
+        ({-1: np.ones((4, 2))}, r"draws of columns \[-1\]: there are columns 0 to 1"),
+    ],
+)
+def test_draws_of_another_shape_are_refused(draws, message):
+    with pytest.raises(ReportDataError, match=message):
+        front_probability(np.ones((2, 2)), draws, GOALS)
+
+
+def test_an_order_is_open_below_the_level_alone():
+    # of 20 draws: 0 < 1 in all but the first, 19, decided; 0 < 2 and 1 < 2 in all but two, open
+    draws = np.tile([1.0, 2.0, 3.0], (20, 1))
+    draws[0] = [3.0, 2.0, 1.0]
+    draws[1] = [2.5, 2.6, 2.0]
+    pairs, shares = undecided(draws)
+    assert pairs.tolist() == [[0, 2], [1, 2]] and shares.tolist() == [18 / 20, 18 / 20]
+    pairs, shares = undecided(draws[:, ::-1])  # from the other side, the same pairs
+    assert pairs.tolist() == [[0, 1], [0, 2]] and shares.tolist() == [2 / 20, 2 / 20]
+    assert undecided(draws, 0.9)[0].tolist() == []
+    assert undecided(draws, 1.0)[0].tolist() == [[0, 1], [0, 2], [1, 2]]
+
+
+def test_ties_count_half_and_unknown_draws_do_not_count():
+    nan, inf = math.nan, math.inf
+    # 0 and 1: one order and one tie in two common draws, (1 + 1/2) / 2; 2 meets neither of them
+    draws = np.array([[1.0, 2.0, nan], [1.0, 1.0, nan], [0.0, inf, nan], [nan, 1.0, nan]])
+    pairs, shares = undecided(draws)
+    assert pairs.tolist() == [[0, 1]] and shares.tolist() == [0.75]
+
+
+@pytest.mark.parametrize("level", [0.5, 1.1, math.nan])
+def test_a_level_that_decides_nothing_is_refused(level):
+    with pytest.raises(ReportDataError, match=r"it must lie above 0\.5, and at most at 1"):
+        undecided(np.ones((2, 2)), level)
+
+
+def test_orders_need_a_row_a_draw():
+    with pytest.raises(ReportDataError, match=r"shape \(3,\): expected \(k, n\)"):
+        undecided(np.ones(3))
+    for shape in ((0, 3), (3, 0), (3, 1)):
+        pairs, shares = undecided(np.ones(shape))
+        assert pairs.shape == (0, 2) and shares.shape == (0,)
 
 
 def test_volume_of_one_box():
@@ -114,6 +201,41 @@ def test_laws_of_the_front(values, rng):
     assert all(any(dominates(a, b) for a in front) for b in values[~mask])
     order = rng.sample(range(len(values)), len(values))
     assert non_dominated(values[order], GOALS).tolist() == mask[order].tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(draws_of_some, st.data())
+def test_probability_is_the_share_of_brute_force(draws, data):
+    fixed = data.draw(arrays(float, draws.shape[1], elements=drawn_values))
+    expected = np.zeros(draws.shape[1])
+    for row in draws:
+        both = list(zip(fixed.tolist(), row.tolist(), strict=True))
+        able = [point for point in both if all(map(math.isfinite, point))]
+        expected += [p in able and not any(dominates(q, p) for q in able) for p in both]
+    values = np.column_stack([fixed, draws[0]])
+    found = front_probability(values, {1: draws}, GOALS)
+    assert found.tolist() == (expected / len(draws)).tolist()
+    # who is on the front does not depend on the order of designs or of draws
+    order = data.draw(st.permutations(range(len(values))))
+    mixed = draws[::-1][:, order]
+    assert front_probability(values[order], {1: mixed}, GOALS).tolist() == found[order].tolist()
+    # one draw, the values themselves: the front
+    once = front_probability(values, {1: draws[:1]}, GOALS)
+    assert once.tolist() == non_dominated(values, GOALS).tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(draws_of_some, st.sampled_from([0.6, 0.75, 0.95, 1.0]))
+def test_open_orders_are_those_of_brute_force(draws, level):
+    expected = []
+    for i, j in itertools.combinations(range(draws.shape[1]), 2):
+        known = [(a, b) for a, b in draws[:, [i, j]].tolist() if math.isfinite(a + b)]
+        halves = sum((a < b) + (a <= b) for a, b in known)
+        if known and max(halves, 2 * len(known) - halves) / (2 * len(known)) < level:
+            expected.append((i, j, halves / (2 * len(known))))
+    pairs, shares = undecided(draws, level)
+    found = [(i, j, p) for (i, j), p in zip(pairs.tolist(), shares.tolist(), strict=True)]
+    assert found == expected
 
 
 @settings(max_examples=40, deadline=None)

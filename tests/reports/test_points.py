@@ -1,10 +1,12 @@
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from reports.errors import ReportDataError
 from reports.pareto import Objective
-from reports.points import columns, flat, front, objective_values
+from reports.points import columns, flat, front, objective_values, within
 
 
 def test_a_flat_row_has_units_in_its_names(record):
@@ -57,3 +59,25 @@ def test_an_energy_that_no_record_has_is_refused_unless_there_is_none_at_all(rec
     with pytest.raises(ReportDataError, match="energy_pj_loihi"):
         objective_values([record(0)], wrong)
     assert front([record(0, energy={}, state="failed")], wrong) == ()
+
+
+def test_a_limit_is_itself_within_and_the_unknown_is_not():
+    values = np.array([[1.0, 2.0], [3.0, math.nan]])
+    most = Objective("a", "min", "a", "", limit=2.0)
+    least = Objective("a", "max", "a", "", limit=2.0)
+    assert within(values, most).tolist() == [[True, True], [False, False]]
+    assert within(values, least).tolist() == [[False, True], [True, False]]
+    assert within(values, Objective("a", "min", "a", "")).all()
+
+
+def test_beyond_a_limit_a_point_is_on_no_front_and_hides_nobody(record, objectives):
+    accuracy, energy = objectives
+    cheap = replace(energy, limit=10.0)
+    records = [
+        record(0, accuracy=0.9, energy_pj=10.0),
+        record(1, accuracy=0.95, energy_pj=11.0),
+        record(2, accuracy=0.8, energy_pj=9.0),
+    ]
+    assert [point.number for point in front(records, (accuracy, cheap))] == [0, 2]
+    fair = replace(accuracy, limit=0.85)
+    assert [point.number for point in front(records, (fair, cheap))] == [0]

@@ -44,6 +44,23 @@ def test_pareto_frame_keeps_the_order_of_the_front(record, objectives):
     assert pareto_frame(records, objectives)["number"].tolist() == [1, 0]
 
 
+def test_the_probability_of_the_front_has_a_column_if_it_is_known(record, objectives):
+    records = [
+        record(0, accuracy=0.8, energy_pj=9.0),
+        record(1, accuracy=0.9, energy_pj=5.0),
+        record(2, state="failed", metrics={}, energy={}),
+    ]
+    shares = {0: 0.25, 1: 1.0}
+    trials = trials_frame(records, objectives, front_probability=shares)
+    assert trials.columns[-3:].tolist() == ["on_front", "front_probability", "command"]
+    assert trials["front_probability"].isna().tolist() == [False, False, True]
+    pareto = pareto_frame(records, objectives, front_probability=shares)
+    assert pareto.columns[-2:].tolist() == ["front_probability", "command"]
+    assert pareto["front_probability"].tolist() == [1.0]
+    for frame in (trials_frame(records, objectives), pareto_frame(records, objectives)):
+        assert "front_probability" not in frame.columns
+
+
 def test_frames_of_nothing_keep_their_columns(objectives):
     assert "validation_accuracy" in pareto_frame([], objectives).columns
     assert layers_frame({}).columns.tolist() == [

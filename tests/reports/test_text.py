@@ -86,6 +86,16 @@ def test_front_lines_are_aligned(record, objectives, units):
     assert "95.0 %" in lines[1] and "123 nJ" in lines[1] and "threshold 1" in lines[1]
 
 
+def test_the_probability_of_the_front_is_the_last_measured_column(record, objectives, units):
+    records = [record(0, accuracy=0.9, energy_pj=1e3), record(1, accuracy=0.95, energy_pj=1e4)]
+    given = objectives, ["cmos45-fp32"], units
+    heading, first, second = front_lines(records, *given, {0: 0.8342})
+    assert heading.endswith("parameters  on the front  knobs")
+    assert first.split()[-3:] == ["–", "threshold", "1"]  # nothing is known of #1
+    assert "83.4 %" in second and second.endswith("83.4 %  threshold 1")
+    assert "on the front" not in front_lines(records, *given)[0]
+
+
 def test_an_empty_front_is_one_sentence(objectives, units):
     assert front_lines([], objectives, [], units) == [
         "No complete trial has a value for every objective within its limit: no front yet."
