@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from energy_models import EnergyBreakdown, ModelCounts, estimate, load_profile
+import numpy as np
+
+from energy_models import EnergyBreakdown, ModelCounts, draw_many, estimate, load_profile
+from energy_models.columns import Columns
+from energy_models.models import kinds
+from energy_models.values import described
+from reports.evidence import EnergyDraws
+
+DRAWS = 1000
+SEED = 0  # the same hardware in every report
 
 
 def price(counts: ModelCounts, profiles: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -16,10 +25,44 @@ def price(counts: ModelCounts, profiles: Sequence[str]) -> dict[str, dict[str, A
     return {name: totals(estimate(counts, load_profile(name))) for name in profiles}
 
 
+def missing(counts: ModelCounts, profiles: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Profile -> what has no price there; profiles that price everything are left out."""
+    found = {name: estimate(counts, load_profile(name)).missing for name in profiles}
+    return {name: texts for name, texts in found.items() if texts}
+
+
 def fingerprint(profile: str) -> str:
     """The same for the same numbers: tells whether a profile has changed since a run was priced."""
     document = json.dumps(load_profile(profile).to_dict(), sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()[:16]
+
+
+def energy_draws(
+    counts: Sequence[ModelCounts | None], profiles: Mapping[str, str]
+) -> EnergyDraws | None:
+    """The energies of designs under draws of the constants, one hardware a draw for all of them.
+
+    counts : of each record, in order; None for one that has none
+    profiles : name of an energy objective -> profile
+
+    None if there is no objective, or no constant has a range.
+    """
+    known = [one for one in counts if one is not None]
+    if not known:
+        return None
+    places = [index for index, one in enumerate(counts) if one is not None]
+    energies, drawn, fixed = {}, dict[str, None](), dict[str, None]()
+    columns = Columns.side_by_side(known)
+    for objective, name in profiles.items():
+        profile = load_profile(name)
+        table = np.full((DRAWS, len(counts)), np.nan)
+        table[:, places] = draw_many(known, profile, draws=DRAWS, seed=SEED)
+        energies[objective] = table
+        used = kinds.bill(columns, profile).constants_used()
+        with_range, without = described(profile, used)
+        drawn.update(dict.fromkeys(f"{name} {text}" for text in with_range))
+        fixed.update(dict.fromkeys(f"{name} {text}" for text in without))
+    return EnergyDraws(energies, SEED, tuple(drawn), tuple(fixed)) if drawn else None
 
 
 def totals(breakdown: EnergyBreakdown) -> dict[str, Any]:

@@ -26,18 +26,19 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dse.config import SweepConfig
 from dse.design import Design
-from dse.errors import CheckpointError, RunFolderError
+from dse.errors import CheckpointError, ConfigError, RunFolderError, TrialFailure
 from dse.runfolder import RunFolder
 from dse.seeding import trial_seed
 from dse.selection import COUNTED, best_of_each_variant, excesses, front, objective_values
 from dse.space import Space, suggest
 from dse.storage import open_study
 from dse.training.loop import EpochResult
-from dse.trial import Recipe, measure_epoch_s, measure_test, run_trial
+from dse.trial import Recipe, measure_epoch_s, measure_test, run_trial, unpriced
 from reports.record import TrialRecord
 
 _log = logging.getLogger(__name__)
 _LOOK_AGAIN_S = 0.5
+_SHOWN = 3  # of many things without a price
 
 
 class _Handed(Enum):
@@ -194,6 +195,33 @@ def finish(sweep: Sweep) -> list[TrialRecord]:
     with sweep.folder.lock():
         sweep.folder.replace(changed)
     return sweep.folder.records()
+
+
+def check_prices(sweep: Sweep) -> list[str]:
+    """Refuse a sweep whose objective has no price for what a variant does, before any training.
+
+    Each variant's default design is counted untrained. Returns a line for every profile that is no
+    objective and prices a variant in part only.
+
+    Raises ConfigError with every variant and profile.
+    """
+    config = sweep.config
+    needed = {one.hardware for one in config.objectives if one.hardware is not None}
+    refused: list[str] = []
+    told: list[str] = []
+    for variant in config.variants:
+        try:
+            found = unpriced(_default_design(sweep, variant), sweep.recipe)
+        except TrialFailure:
+            continue  # it will be a failed trial, with its reason
+        for profile, texts in found.items():
+            some = "; ".join(texts[:_SHOWN])
+            more = f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+            line = f'hardware "{profile}" has no price for all of variant {variant}: {some}{more}'
+            (refused if profile in needed else told).append(line)
+    if refused:
+        raise ConfigError(refused)
+    return told
 
 
 def estimate_trial_s(sweep: Sweep) -> dict[str, float]:

@@ -26,7 +26,7 @@ from dse.errors import (
     TrialFailure,
     UncountedFailure,
 )
-from dse.pricing import admit, price
+from dse.pricing import admit, missing, price
 from dse.safefile import write_atomically
 from dse.seeding import seed_everything, trial_seed
 from dse.training import checkpoint
@@ -38,6 +38,8 @@ from reports.record import TrialRecord
 
 # A few hundred held-out images give the mean activity to a per mille; more only cost time.
 COUNT_SAMPLES = 512
+# Enough to see which operations there are.
+FEW_SAMPLES = 4
 # Enough steps to time a training by.
 TIMED_SAMPLES = 512
 OnEpoch = Callable[[EpochResult], None]
@@ -123,6 +125,19 @@ def measure_test(record: TrialRecord, recipe: Recipe, folder: Path) -> dict[str,
     model = build(Design.from_dict(record.design), data)
     checkpoint.load_weights(model, weights_file(folder, record.number))
     return _accuracy(model, data.test, recipe.device)
+
+
+def unpriced(design: Design, recipe: Recipe) -> dict[str, tuple[str, ...]]:
+    """Profile -> what a design would do that has no price there, from an untrained pass.
+
+    Raises BuildFailure if there can be no such network.
+    """
+    data = recipe.data()
+    seed_everything(0)
+    model = build(design, data).to(recipe.device)
+    images = torch.from_numpy(data.validation.images[:FEW_SAMPLES]).to(recipe.device)
+    counts = admit(count(model, images), recipe.config.allow_uncounted)
+    return missing(counts, recipe.config.hardware)
 
 
 def measure_epoch_s(design: Design, recipe: Recipe) -> float:

@@ -19,6 +19,8 @@ from pydantic import (
 from energy_models.errors import nearest
 from energy_models.events import ALL_EVENTS
 
+UNITS = {"pj": "pJ", "mw": "mW", "ns": "ns", "mm2": "mm²", "count": ""}  # of keys, as printed
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]

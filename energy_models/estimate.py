@@ -9,6 +9,7 @@ from typing import Any
 
 from energy_models.bill import COMPONENTS, Bill
 from energy_models.columns import Columns
+from energy_models.constants import UNITS
 from energy_models.counts import ModelCounts
 from energy_models.events import CLASSES
 from energy_models.intervals import Intervals, intervals
@@ -16,7 +17,6 @@ from energy_models.models import kinds
 from energy_models.profile import SWITCHES, HardwareProfile
 from energy_models.values import values_of
 
-UNITS = {"pj": "pJ", "mw": "mW", "ns": "ns", "mm2": "mm²", "count": ""}
 _SWITCH_MEANS = {
     ("first_layer", "once"): "a layer evaluated once for several steps is paid once",
     (

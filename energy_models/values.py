@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 
 import numpy as np
 
 from energy_models.bill import Values
 from energy_models.columns import Floats
+from energy_models.constants import UNITS
 from energy_models.profile import HardwareProfile
 
 SRAM = "memory.sram"  # a factor on every energy of the curve
@@ -33,6 +35,25 @@ def ranges_of(profile: HardwareProfile) -> dict[str, tuple[float, float, str]]:
         if sram.low_factor is not None and sram.high_factor is not None:
             found[SRAM] = (sram.low_factor, sram.high_factor, "log-uniform")
     return found
+
+
+def described(
+    profile: HardwareProfile, names: Collection[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The named constants as texts: those with a range, and those without one."""
+    constants, ranges = profile.constants(), ranges_of(profile)
+    drawn, fixed = [], []
+    for name in sorted(names):
+        unit = UNITS[constants[name].unit] if name in constants else ""
+        if name in ranges:
+            low, high, _ = ranges[name]
+            what = f"{unit}" if name in constants else "times its curve"
+            drawn.append(f"{name}: {low:g} to {high:g} {what}".rstrip())
+        elif name in constants:
+            fixed.append(f"{name}: {constants[name].value:g} {unit}".rstrip())
+        else:
+            fixed.append(f"{name}: as its curve")
+    return tuple(drawn), tuple(fixed)
 
 
 def draws_of(profile: HardwareProfile, draws: int, seed: int) -> Values:

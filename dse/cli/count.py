@@ -22,8 +22,8 @@ Target = Annotated[
     str,
     typer.Argument(
         metavar="TARGET",
-        help="RUN#17, or a model of yours: file.py:callable or package.module:callable "
-        "(returns a module, or a module and a batch)",
+        help="RUN#17, stored counts (counts.json), or a model of yours: file.py:callable or "
+        "package.module:callable (returns a module, or a module and a batch)",
     ),
 ]
 InputShape = Annotated[

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dse.runfolder import RunFolder
     from energy_models import HardwareProfile
     from reports.data import Profile, ReportData
+    from reports.evidence import EnergyDraws
     from reports.points import LayerRow
     from reports.record import TrialRecord
     from reports.text import EnergyUnits
@@ -55,21 +56,53 @@ def report(
             config, records = _priced_again(folder, config, records, hardware)
         where = folder.path if out is None else out / folder.path.name
         with folder.lock():  # a run that ends now writes its report, too
-            pages[run] = str(write_report(report_data(folder, config, records), where))
+            data = report_data(folder, config, records)
+            pages[run] = str(write_report(data, where))
         if not as_json:
-            for line in front_lines(records, config):
+            for line in front_lines(records, config, data.energy_draws):
                 terminal.result(line)
             terminal.result(f"report: {pages[run]}")
     if as_json:
         terminal.as_json({"reports": pages})
 
 
-def front_lines(records: Sequence[TrialRecord], config: SweepConfig) -> list[str]:
-    """The front as aligned lines."""
+def front_lines(
+    records: Sequence[TrialRecord], config: SweepConfig, draws: EnergyDraws | None = None
+) -> list[str]:
+    """The front as aligned lines; with draws, how sure each point of it is."""
     from dse.selection import objectives
     from reports import text
+    from reports.evidence import evidence, open_order
 
-    return text.front_lines(records, objectives(config), config.hardware, _units())
+    wanted = objectives(config)
+    if draws is None:
+        return text.front_lines(records, wanted, config.hardware, _units())
+    found = evidence(records, wanted, draws)
+    shares = found.front_probability
+    lines = text.front_lines(records, wanted, config.hardware, _units(), shares)
+    return [*lines, *([open_order(found)] if found.pairs else [])]
+
+
+def energy_draws(
+    folder: RunFolder, config: SweepConfig, records: Sequence[TrialRecord]
+) -> EnergyDraws | None:
+    """The energy objectives of all records, priced again with constants drawn from their ranges."""
+    from dse import pricing
+    from dse.selection import objectives
+    from energy_models import ModelCounts
+
+    wanted = {
+        column.name: one.hardware
+        for column, one in zip(objectives(config), config.objectives, strict=True)
+        if one.hardware is not None
+    }
+    counts = [
+        pricing.admit(ModelCounts.from_dict(folder.counts(record)), config.allow_uncounted)
+        if record.state == "complete" and record.counts_file is not None
+        else None
+        for record in records
+    ]
+    return pricing.energy_draws(counts, wanted) if wanted else None
 
 
 def report_data(
@@ -142,6 +175,7 @@ def report_data(
             shlex.join(["dse", "report", str(folder.path)]),
         ),
         citation=_citations(config),
+        energy_draws=energy_draws(folder, config, records),
     )
 
 
@@ -168,7 +202,8 @@ def _priced_again(
 
 
 def _profile(profile: HardwareProfile) -> Profile:
-    from energy_models.estimate import UNITS, conventions
+    from energy_models.constants import UNITS
+    from energy_models.estimate import conventions
     from reports.data import Constant
     from reports.data import Profile as Shown
 

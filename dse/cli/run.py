@@ -66,17 +66,19 @@ def run(
     # from here on torch is loaded: a mistake in the sweep file has been told before
     from dse.cli.target import pick_device
     from dse.storage import reach
-    from dse.study import Sweep, begin, finish
+    from dse.study import Sweep, begin, check_prices, finish
     from dse.study import run as run_study
     from dse.trial import Recipe
 
     recipe = Recipe(config, data_dir, pick_device(device))
     prepared = Sweep(folder, recipe, inventory.space(config), storage)
+    # missing data, prices, or a database that is not there, are told before a folder is made
+    recipe.data()
+    for line in check_prices(prepared):
+        terminal.say(f"incomplete: {line}")
     if dry_run:
         _show_plan(prepared, as_json)
         return
-    # missing data, or a database that is not there, are told before a folder is made
-    recipe.data()
     if storage is not None:
         reach(storage)
     from dse.config import dump_sweep
@@ -177,15 +179,19 @@ def _end(
     no_report: bool,
     as_json: bool,
 ) -> None:
-    from dse.cli.report import front_lines, report_data
+    from dse.cli.report import energy_draws, front_lines, report_data
     from dse.selection import front
 
     page = None
-    if not no_report:
+    if no_report:
+        draws = energy_draws(folder, config, records)
+    else:
         from reports.page import write_report
 
         with folder.lock():
-            page = write_report(report_data(folder, config, records), folder.path)
+            data = report_data(folder, config, records)
+            page = write_report(data, folder.path)
+        draws = data.energy_draws
     if as_json:
         terminal.as_json(
             {
@@ -199,7 +205,7 @@ def _end(
             }
         )
     else:
-        for line in front_lines(records, config):
+        for line in front_lines(records, config, draws):
             terminal.result(line)
         if page is not None:
             terminal.result(f"report: {page}")

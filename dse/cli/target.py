@@ -1,10 +1,11 @@
-"""Targets: a POINT of a run, or a model of the user's own, as counts."""
+"""Targets: a POINT of a run, stored counts, or a model of the user's own, as counts."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import inspect
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dse.errors import TargetError
 from dse.pricing import admit
 from dse.runfolder import RunFolder
-from energy_models import ModelCounts
+from energy_models import CountsError, ModelCounts
 from reports.record import TrialRecord
 
 if TYPE_CHECKING:
@@ -84,18 +85,21 @@ def counts_of(
     allow_uncounted: Sequence[str] = (),
     conventions: bool = False,
 ) -> tuple[ModelCounts, OwnModel | None]:
-    """The counts of a POINT (stored; torch is not needed), or of a model that is run now.
+    """The counts of a POINT or a file (stored; torch is not needed), or of a model that is run now.
 
     allow_uncounted : operators without a rule that are admitted by name
     conventions : gather what the conventions ask for, if the model is run now
     Raises TargetError if the model cannot be had, or an admitted operator did not occur.
     """
-    if _POINT.fullmatch(target):
+    is_file = target.endswith(".json")
+    if is_file or _POINT.fullmatch(target):
         if input_shape or data or time_steps or reading != "tensor":
             raise TargetError(
-                f"{target}: the counts of a point are stored; --input, --data, --time-steps and "
-                "--reading are for a model of yours"
+                f"{target}: its counts are stored; --input, --data, --time-steps and --reading "
+                "are for a model of yours"
             )
+        if is_file:
+            return _admitted(_stored(Path(target)), allow_uncounted), None
         folder, record = open_point(target)
         counts = ModelCounts.from_dict(folder.counts(record))
         return _admitted(counts, allow_uncounted), None
@@ -118,6 +122,21 @@ def counts_of(
         conventions=conventions,
     )
     return _admitted(_noted(counts, own.note), allow_uncounted), own
+
+
+def _stored(path: Path) -> ModelCounts:
+    """A count document, as `dse count --json` prints it.
+
+    Raises TargetError if it is none.
+    """
+    try:
+        return ModelCounts.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        raise TargetError(f"{path}: cannot be read: {error}") from error
+    except (json.JSONDecodeError, CountsError, AttributeError) as error:
+        raise TargetError(
+            f"{path}: is not a count document, as `dse count --json` prints it: {error}"
+        ) from error
 
 
 def _admitted(counts: ModelCounts, allowed: Sequence[str]) -> ModelCounts:

@@ -190,7 +190,7 @@ def test_a_point_is_not_run_on_other_data(run, verb):
     folder, _ = run
     done = dse(verb, "runs/smoke#2", "--data", "mnist", folder=folder)
     assert done.returncode == 2
-    assert "the counts of a point are stored" in done.stderr
+    assert "its counts are stored" in done.stderr
 
 
 def test_a_point_that_is_not_there(run):
