@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
+from pydantic_core import core_schema
 
 from energy_models.errors import nearest
 from energy_models.events import ALL_EVENTS
@@ -26,18 +30,35 @@ NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Bits = Annotated[int, Field(strict=True, ge=1)]
+_UNPUBLISHED = {"const": "unpublished"}
 Basis = Literal["silicon", "fit", "estimate", "derived", "assumption"]
 
 
-def one_of(known: tuple[str, ...]) -> AfterValidator:
-    """A text that must be one of the known words."""
+@dataclass(frozen=True)
+class OneOf:
+    """A text that must be one of the known words; editors are told which."""
 
-    def check(key: str) -> str:
-        if key not in known:
-            raise ValueError(f"unknown key.{nearest(key, known)}")
+    known: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self.known)}
+
+    def _checked(self, key: str) -> str:
+        if key not in self.known:
+            raise ValueError(f"unknown key.{nearest(key, self.known)}")
         return key
 
-    return AfterValidator(check)
+
+def one_of(known: tuple[str, ...]) -> OneOf:
+    """A text that must be one of the known words."""
+    return OneOf(known)
 
 
 def _positive_or_unpublished(value: object) -> object:
@@ -55,9 +76,15 @@ def _bits_or_unpublished(value: object) -> object:
 
 
 PositiveOrUnpublished = Annotated[
-    float | Literal["unpublished"], BeforeValidator(_positive_or_unpublished)
+    float | Literal["unpublished"],
+    BeforeValidator(_positive_or_unpublished),
+    WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, _UNPUBLISHED]}),
 ]
-BitsOrUnpublished = Annotated[int | Literal["unpublished"], BeforeValidator(_bits_or_unpublished)]
+BitsOrUnpublished = Annotated[
+    int | Literal["unpublished"],
+    BeforeValidator(_bits_or_unpublished),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, _UNPUBLISHED]}),
+]
 Event = Annotated[str, one_of(ALL_EVENTS)]
 
 

@@ -19,7 +19,7 @@ def contradictions(profile: HardwareProfile) -> Iterator[tuple[Place, str]]:
         if event in profile.energy:
             yield ("excludes", event), f"is left out, but energy.{event} prices it. Keep one"
     built_in = {*Switches.model_fields, *(f"charge.{name}" for name in Charge.model_fields)}
-    built_in |= {"bits", "fetch", "host"}
+    built_in |= {"bits", "fetch", "host", "node"}
     for option, values in profile.options.items():
         if option in built_in:
             yield ("options", option), "is the name of a switch. Choose another name"
@@ -28,6 +28,8 @@ def contradictions(profile: HardwareProfile) -> Iterator[tuple[Place, str]]:
                 place = ("options", option, value, event)
                 if event in profile.excludes:
                     yield place, f"is priced here, but left out by excludes.{event}. Keep one"
+                if isinstance(entry, Polynomial) and profile.widths is None:
+                    yield place, "is a polynomial in bits, and there are no widths. Give widths"
                 if isinstance(entry, Share) and entry.share_of not in profile.energy:
                     yield place, f"no energy.{entry.share_of} to take a share of"
 

@@ -172,6 +172,8 @@ def estimate(
 
 def conventions(profile: HardwareProfile) -> Iterator[str]:
     """What a profile charges and what it leaves out, one sentence each."""
+    if profile.caution:
+        yield f"caution: {profile.caution}"
     if profile.kind in ("op-only", "sram"):
         charged = ", ".join(f"{name} {getattr(profile.charge, name)}" for name in CLASSES)
         yield f"charge: {charged} (dense: every position; effective: two non-zero operands)"
@@ -191,6 +193,8 @@ def other_numbers(counts: ModelCounts, profile: HardwareProfile) -> str | None:
     ran = max(widths, default=0)
     if ran == 0 or profile.number_format == f"fp{ran}":
         return None
+    if profile.number_format == "unpublished":
+        return f"the network ran in fp{ran}: of {profile.name}, nobody published in which numbers"
     return (
         f"the network ran in fp{ran}: {profile.name} prices it as if it were in "
         f"{profile.number_format}; nothing was quantised, and its accuracy is that of fp{ran}"

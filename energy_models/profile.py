@@ -26,6 +26,7 @@ from energy_models.constants import (
     tag_of,
 )
 from energy_models.events import LEFT_OUT
+from energy_models.scaling import targets
 
 Holds = Annotated[str, one_of(("neurons", "synapses"))]
 OptionWord = Annotated[str, StringConstraints(pattern=r"^[^+=\s]+$")]
@@ -33,8 +34,16 @@ ChargedPairs = Literal["dense", "effective"]
 Overlay = dict[
     Event,
     Annotated[
-        Annotated[Constant, Tag("constant")] | Annotated[Share, Tag("share")],
-        Discriminator(tag_of(("share", Share, "share_of"), ("constant", Constant, ""))),
+        Annotated[Constant, Tag("constant")]
+        | Annotated[Share, Tag("share")]
+        | Annotated[Polynomial, Tag("polynomial")],
+        Discriminator(
+            tag_of(
+                ("share", Share, "share_of"),
+                ("polynomial", Polynomial, "polynomial_pj"),
+                ("constant", Constant, ""),
+            )
+        ),
     ],
 ]
 Price = Annotated[
@@ -148,6 +157,7 @@ class HardwareProfile(Strict):
     power, time, capacity, area : of chips: power that flows all the time, times, how many neurons
         and synapses one chip holds, its area
     memory : of the kinds that price memory      reading : of `lemaire`: whose implementation
+    caution : what a reader must know before printing any number of this profile
     host : the profile that prices, as component `host`, what this hardware cannot do
     excludes : what the profile knowingly leaves out -> the reason
     options : option -> value -> the entries of `energy` that it replaces
@@ -160,6 +170,7 @@ class HardwareProfile(Strict):
     voltage_v: PositiveOrUnpublished
     number_format: Text
     reference: Text
+    caution: str = ""
     switches: Switches = Switches()
     charge: Charge = Charge()
     energy: dict[Event, Price]
@@ -231,6 +242,9 @@ class HardwareProfile(Strict):
         if widths is not None:
             range_ = range(widths.smallest, widths.largest + 1)
             found["bits"] = tuple(str(bits) for bits in range_)
+        if self.kind == "op-only":
+            nodes = targets(self.node_nm, self.voltage_v)
+            found |= {"node": nodes} if nodes else {}
         if self.memory is not None and self.kind == "sram":
             found["fetch"] = ("packed", "one-access-per-datum")
         return found

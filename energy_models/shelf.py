@@ -1,8 +1,8 @@
 """The shelf: shipped profiles by name, files of the user's own, and the options of a name.
 
 Options follow a name after `+`: `cmos45-int8+accumulator=32-bit+first_layer=every-step`,
-`cmos45-bits+bits=4`, `loihi-fit+host=cmos45-int8`. The value of `host` is a name as well, so it
-comes last, and takes the options that follow.
+`cmos45-bits+bits=4`, `cmos45-fp32+node=7nm`, `loihi-fit+host=cmos45-int8`. The value of `host` is
+a name as well, so it comes last, and takes the options that follow.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from energy_models.constants import Constant, Polynomial, Share
+from energy_models.constants import Constant, Polynomial, Share, Sourced
 from energy_models.contradictions import contradictions
 from energy_models.errors import ProfileError, nearest
 from energy_models.profile import HardwareProfile, Overlay, Switches
+from energy_models.scaling import Node, caution_of_move, node_at, scaled, unscalable
 from energy_models.yamlfile import YamlMistakes, read_yaml, validate
 
 _SHIPPED = Path(__file__).parent / "hardware"
@@ -101,9 +102,9 @@ def _with_options(profile: HardwareProfile, options: list[str]) -> HardwareProfi
     if "fetch" in changes and profile.memory is not None:
         update["memory"] = profile.memory.model_copy(update={"fetch": changes["fetch"]})
     profile = profile.model_copy(update=update)
-    if profile.widths is None:
-        return profile
-    return _at_width(profile, int(changes.get("bits", profile.widths.default)))
+    if profile.widths is not None:
+        profile = _at_width(profile, int(changes.get("bits", profile.widths.default)))
+    return _at_node(profile, changes["node"]) if "node" in changes else profile
 
 
 def _read_options(profile: HardwareProfile, options: list[str]) -> dict[str, str]:
@@ -114,7 +115,9 @@ def _read_options(profile: HardwareProfile, options: list[str]) -> dict[str, str
     for text in options:
         option, _, value = text.partition("=")
         where = f'profile "{profile.name}": option "{option}"'
-        if option not in choices:
+        if option == "node" and option not in choices:
+            problems += [f"{where}: {why}" for why in _why_not_moved(profile)]
+        elif option not in choices:
             problems.append(f"{where}: unknown option.{nearest(option, [*choices, 'host'])}")
         elif value not in choices[option]:
             problems.append(f'{where}: unknown value "{value}".{nearest(value, choices[option])}')
@@ -125,6 +128,26 @@ def _read_options(profile: HardwareProfile, options: list[str]) -> dict[str, str
     if problems:
         raise ProfileError(problems)
     return chosen
+
+
+def _why_not_moved(profile: HardwareProfile) -> list[str]:
+    """Why a profile has no other node, by the names of its entries where they refuse."""
+    refusals = [
+        f"{name}: {why}"
+        for name, one in profile.constants().items()
+        if name.startswith(("memory.", "power.")) and (why := unscalable(one, name)) is not None
+    ]
+    if profile.memory is not None:
+        refusals.append(f"memory.sram: {unscalable(None, 'memory.sram')}")
+    if refusals:
+        return refusals
+    if profile.kind != "op-only":
+        return [f"a profile of kind {profile.kind} is not scaled. Take one of kind op-only"]
+    try:
+        node_at(profile.node_nm, profile.voltage_v)
+    except ProfileError as error:
+        return [str(error)]
+    return []
 
 
 def _overlaid(
@@ -158,6 +181,43 @@ def _share(share: Share, energy: Mapping[str, Constant | Polynomial]) -> Constan
     return Constant.model_validate(
         {"value_pj": whole.value_pj / share.divided_by, "bits": share.bits, **told}
     )
+
+
+def _at_node(profile: HardwareProfile, value: str) -> HardwareProfile:
+    """Every energy, time and area moved to another node; counts of things stay."""
+    origin = node_at(profile.node_nm, profile.voltage_v)
+    target = node_at(float(value.removesuffix("nm")))
+    energy = {
+        event: scaled(one, f"energy.{event}", _origin(profile, one, f"energy.{event}"), target)
+        for event, one in profile.prices.items()
+    }
+    time = {
+        name: scaled(one, f"time.{name}", _origin(profile, one, f"time.{name}"), target)
+        for name, one in profile.time.items()
+    }
+    area = profile.area and scaled(
+        profile.area, "area", _origin(profile, profile.area, "area"), target
+    )
+    told = f"{profile.caution}. {caution_of_move(origin, target)}".removeprefix(". ")
+    return profile.model_copy(
+        update={
+            "energy": energy,
+            "time": time,
+            "area": area,
+            "node_nm": target.node_nm,
+            "voltage_v": target.voltage_v,
+            "title": f"{profile.title}, scaled to {target.node_nm:g} nm",
+            "caution": told,
+        }
+    )
+
+
+def _origin(profile: HardwareProfile, one: Sourced, name: str) -> Node:
+    """The row of a constant, which may be of another node than its profile."""
+    try:
+        return node_at(one.node_nm or profile.node_nm, one.voltage_v or profile.voltage_v)
+    except ProfileError as error:
+        raise ProfileError(f'profile "{profile.name}": option "node": {name}: {error}') from error
 
 
 def _at_width(profile: HardwareProfile, bits: int) -> HardwareProfile:

@@ -18,34 +18,39 @@ from energy_models.events import CLASSES
 from energy_models.layers import LayerCounts, NeuronUpdates
 from energy_models.profile import HardwareProfile
 
+_UPDATES = tuple(field.name for field in fields(NeuronUpdates))
 _ROUNDED = 1e-9  # two divisions by the number of samples are rounded
 
 
 def bill(columns: Columns, profile: HardwareProfile) -> Bill:
-    """What an op-only profile charges.
+    """What an op-only profile charges; what it has no price for goes to its host, if it has one.
 
-    An event without a constant is a gap, never zero, unless the profile excludes it.
+    An event without a constant is a gap, never zero, unless the profile excludes it. A row goes to
+    the host as a whole: the class of its tensor decides how all of its products are charged.
     """
-    policy = Policy.of(columns, profile)
-    refused = list(_uncharged(columns, profile, policy))
-    is_refused = np.zeros(len(columns.rows), dtype=np.bool_)
-    for gap in refused:
-        is_refused |= gap.where
-    terms: list[Term] = []
-    gaps = list(refused)
-    items = [
-        *_products(columns, profile, policy, ~is_refused),
-        *_updates(columns, profile),
-        *_bias(columns, profile),
-    ]
-    for component, event, constant, quantity in items:
-        if event in profile.excludes:
-            continue
-        if constant in profile.prices:
-            terms.append(Term(component, f"energy.{constant}", quantity))
-        elif (quantity > 0).any():
-            gaps.append(Gap(f"no energy for {constant}", quantity > 0))
-    return Bill(tuple(terms), gaps=tuple(gaps))
+    host = profile.host_profile
+    if host is None:
+        return _of_own(columns, profile)
+    is_foreign = _is_foreign(columns, profile)
+    known = {*profile.prices, *profile.excludes}
+    is_counted = profile.switches.neuron_updates == "counted"
+    is_hosted = {
+        event: is_counted and event in _priced_updates(profile) and event not in known
+        for event in _UPDATES
+    }
+    products = (*CLASSES, *(f"dense_{name}" for name in CLASSES), "graded_accumulates", "outputs")
+    own = columns.with_fields(
+        **{name: columns[name] * ~is_foreign for name in products},
+        **{event: columns[event] * (not is_hosted[event]) for event in _UPDATES},
+    )
+    rest = columns.with_fields(
+        **{name: columns[name] * is_foreign for name in products},
+        **{event: columns[event] * is_hosted[event] for event in _UPDATES},
+    )
+    ours, theirs = _of_own(own, profile), bill(rest, host)
+    hosted = (Term("host", f"host.{term.constant}", term.quantity) for term in theirs.terms)
+    gaps = (Gap(f"host {host.name}: {gap.text}", gap.where) for gap in theirs.gaps)
+    return Bill((*ours.terms, *hosted), gaps=(*ours.gaps, *gaps))
 
 
 def steps_pj(row: LayerCounts, profile: HardwareProfile) -> tuple[float, ...]:
@@ -107,6 +112,44 @@ class Policy:
         return cls(has_one_class, its_class, dense, times)
 
 
+def _of_own(columns: Columns, profile: HardwareProfile) -> Bill:
+    """What the profile charges by its own prices."""
+    policy = Policy.of(columns, profile)
+    refused = list(_uncharged(columns, profile, policy))
+    is_refused = np.zeros(len(columns.rows), dtype=np.bool_)
+    for gap in refused:
+        is_refused |= gap.where
+    terms: list[Term] = []
+    gaps = list(refused)
+    items = [
+        *_products(columns, profile, policy, ~is_refused),
+        *_updates(columns, profile),
+        *_bias(columns, profile),
+    ]
+    for component, event, constant, quantity in items:
+        if event in profile.excludes:
+            continue
+        if constant in profile.prices:
+            terms.append(Term(component, f"energy.{constant}", quantity))
+        elif (quantity > 0).any():
+            gaps.append(Gap(f"no energy for {constant}", quantity > 0))
+    return Bill(tuple(terms), gaps=tuple(gaps))
+
+
+def _is_foreign(columns: Columns, profile: HardwareProfile) -> Mask:
+    """(rows,) rows with products of a class that is neither priced nor left out."""
+    policy = Policy.of(columns, profile)
+    found = np.zeros(len(columns.rows), dtype=np.bool_)
+    for name in CLASSES:
+        if name in profile.excludes:
+            continue
+        happened = (columns[name] > 0) | (columns[f"dense_{name}"] > 0)
+        for is_dense in (True, False):
+            if _constant_of(name, profile, is_dense=is_dense) not in profile.prices:
+                found |= happened & (policy.dense[name] == is_dense)
+    return found
+
+
 def _uncharged(columns: Columns, profile: HardwareProfile, policy: Policy) -> Iterator[Gap]:
     """Products that would silently cost nothing, since the row lacks the count they are paid by."""
     due = [name for name in CLASSES if name not in profile.excludes]
@@ -165,11 +208,15 @@ def _constant_of(name: str, profile: HardwareProfile, *, is_dense: bool) -> str:
 
 def _updates(columns: Columns, profile: HardwareProfile) -> Iterator[tuple[str, str, str, Floats]]:
     if profile.switches.neuron_updates == "counted":
-        is_memory_priced = profile.memory is not None
-        for event in (f.name for f in fields(NeuronUpdates)):
-            if is_memory_priced and event in ("state_read", "state_write"):
-                continue
+        for event in _priced_updates(profile):
             yield "neuron_updates", event, event, columns[event]
+
+
+def _priced_updates(profile: HardwareProfile) -> tuple[str, ...]:
+    """The neuron events that are operations here; a profile with memory prices the rest itself."""
+    is_memory_priced = profile.memory is not None
+    memory = ("state_read", "state_write") if is_memory_priced else ()
+    return tuple(event for event in _UPDATES if event not in memory)
 
 
 def _bias(columns: Columns, profile: HardwareProfile) -> Iterator[tuple[str, str, str, Floats]]:

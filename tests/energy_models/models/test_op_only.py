@@ -245,3 +245,64 @@ def test_a_recomputed_layer_costs_the_same_at_each_step(steps: tuple[StepCounts,
     # 5 * 4.6, three times
     assert price.steps == pytest.approx((23.0, 23.0, 23.0))
     assert price.energy_pj["synaptic_compute"] == pytest.approx(69.0)
+
+
+def hosted_parts(name: str, row: LayerCounts) -> tuple[dict[str, float], tuple[str, ...]]:
+    price = price_layer(row, load_profile(name))
+    return price.energy_pj, price.missing
+
+
+ACCELERATOR = "bnn-xne"  # prices binary, leaves out compare, knows nothing else
+
+
+@pytest.mark.parametrize(
+    ("host", "row", "expected_pj"),
+    [
+        # 100 x 0.0432 here, and nothing for the host
+        ("cmos45-int8", conv(dense_binary=100, binary=30), {"synaptic_compute": 4.32}),
+        # 10 x 0.23, 3 x 0.03, and 5 accumulates x 0.03 of a tensor of small integers
+        ("cmos45-int8", conv(dense_mac=10, mac=7), {"host": 2.3}),
+        ("cmos45-int8", conv(dense_ac=10, ac=3), {"host": 0.09}),
+        ("cmos45-int8", conv(dense_graded=10, graded=2, graded_accumulates=5), {"host": 0.15}),
+        # the units of that tensor go where the tensor goes: (5 + 4) x 0.03
+        (
+            "cmos45-int8",
+            conv(dense_graded=10, graded=2, graded_accumulates=5, binary=4),
+            {"host": 0.27},
+        ),
+        # the host has its own conventions: zeros are skipped, 7 x 0.23
+        ("cmos45-int8+charge.mac=effective", conv(dense_mac=10, mac=7), {"host": 1.61}),
+    ],
+)
+def test_a_row_goes_to_the_host_as_a_whole(
+    host: str, row: LayerCounts, expected_pj: dict[str, float]
+) -> None:
+    energy_pj, missing = hosted_parts(f"{ACCELERATOR}+host={host}", row)
+    assert missing == ()
+    assert {name: pj for name, pj in energy_pj.items() if pj} == pytest.approx(expected_pj)
+
+
+def test_neuron_events_go_to_the_host_one_by_one() -> None:
+    row = LayerCounts(
+        "lif", "neuron", updates=NeuronUpdates(leak=5, integrate=4, compare=9, state_read=2)
+    )
+    # 5 x 0.2 + 4 x 0.03; the comparison is inside the accelerator, the state is left out there
+    energy_pj, missing = hosted_parts(f"{ACCELERATOR}+host=cmos45-int8", row)
+    assert missing == ()
+    assert energy_pj == pytest.approx({"host": 1.12})
+    energy_pj, missing = hosted_parts(
+        f"{ACCELERATOR}+neuron_updates=excluded+host=cmos45-int8", row
+    )
+    assert (sum(energy_pj.values()), missing) == (0, ())
+
+
+def test_what_the_host_lacks_is_missing_too() -> None:
+    row = conv(dense_mac=10, mac=7)
+    _, missing = hosted_parts(f"{ACCELERATOR}+host=bnn-binareye", row)
+    assert missing == ("host bnn-binareye: no energy for mac",)
+
+
+def test_a_host_changes_nothing_where_every_price_is_known() -> None:
+    row = conv(dense_mac=10, mac=7)
+    alone = price_layer(row, load_profile(FP32))
+    assert price_layer(row, load_profile(f"{FP32}+host=cmos45-int8")) == alone
