@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -81,7 +82,6 @@ def test_shipped_profiles_use_its_keys(name: str) -> None:
 
 @pytest.mark.parametrize("name", list_profiles())
 def test_shipped_profiles_are_valid_for_an_editor(name: str) -> None:
-    jsonschema = pytest.importorskip("jsonschema", reason="an editor's validator, not required")
     jsonschema.Draft202012Validator(SCHEMA).validate(document(name))
 
 
@@ -100,7 +100,6 @@ def test_shipped_profiles_are_valid_for_an_editor(name: str) -> None:
     ],
 )
 def test_mistakes_are_seen_by_an_editor(place: tuple[str, ...], value: object) -> None:
-    jsonschema = pytest.importorskip("jsonschema", reason="an editor's validator, not required")
     data = copy.deepcopy(document("cmos45-fp32"))
     inner = data
     for key in place[:-1]:
