@@ -26,9 +26,11 @@ _FIELDS: dict[str, Callable[[LayerCounts], float]] = {
     "reused_steps": lambda row: row.reused_steps,
     "has_bias": lambda row: row.has_bias,
     "is_neuron": lambda row: row.operator == "neuron",
+    "is_convolution": lambda row: row.operator == "convolution",
     "is_signed": lambda row: any(operand.is_signed for operand in row.operands),
     "spikes_in": lambda row: np.nan if row.spikes_in is None else row.spikes_in,
     "spikes_out": lambda row: np.nan if row.spikes_out is None else row.spikes_out,
+    "is_of_activations": lambda row: row.weight_kind == "activation",
     "has_binary_weights": lambda row: row.weight_kind == "binary",
     "evaluations": lambda row: max(1, len(row.steps)),
     "first_elements": lambda row: row.operands[0].elements if row.operands else 0.0,
@@ -43,11 +45,11 @@ class Columns:
 
     counts : the designs      rows : their layers      design : (rows,) design of each row
     of : field -> (rows,) floats; the fields of `OpCounts` and `NeuronUpdates` by their names, and
-        outputs, neurons, weights, reused_steps, has_bias, is_neuron, is_signed, spikes_in and
-        spikes_out (NaN where the signal is not made of spikes), has_binary_weights, evaluations
-        (of the layer, per sample), first_elements and second_elements (values of the operands
-        that are no weights), is_unit (they are spikes or signs), has_neurons (its output goes into
-        neurons at once)
+        outputs, neurons, weights, reused_steps, has_bias, is_neuron, is_convolution, is_signed,
+        spikes_in and spikes_out (NaN where the signal is not made of spikes), is_of_activations (a
+        product of two of them), has_binary_weights, evaluations (of the layer, per sample),
+        first_elements and second_elements (values of the operands that are no weights), is_unit
+        (they are spikes or signs), has_neurons (its output goes into neurons at once)
     time_steps : (designs,)
     """
 

@@ -163,7 +163,9 @@ class Constant(Sourced):
 
     bits : width of the operands; of a MAC, those of the multiplication
     scope : of a chip: `marginal`, what one more event costs, or `all-in`, the energy of everything
-        divided by the events; an all-in constant leaves no room for any other term
+        divided by the events; an all-in constant leaves no room for any other term;
+        `as-reported`, a figure whose source does not say which of the two it is: priced like a
+        marginal one, and no total is complete with it
     """
 
     unit: ClassVar[str] = "pj"
@@ -171,7 +173,7 @@ class Constant(Sourced):
     low_pj: NotNegative | None = None
     high_pj: NotNegative | None = None
     bits: BitsOrUnpublished
-    scope: Literal["marginal", "all-in"] | None = None
+    scope: Literal["marginal", "all-in", "as-reported"] | None = None
 
 
 class Power(Sourced):

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from energy_models.constants import Constant, Polynomial, Share
-from energy_models.events import EVENTS
+from energy_models.events import CLASSES, EVENTS
 from energy_models.profile import SWITCHES, Charge, HardwareProfile, Memory, Switches
 from energy_models.yamlfile import Place
+
+_SYNAPTIC = (*CLASSES, "ac_convolution")
+_SCOPES = "marginal, all-in or as-reported"
+_SAME = {"fixed": "inference", "input_output": "input_bit", "neuron": "neuron_active"}
 
 
 def contradictions(profile: HardwareProfile) -> Iterator[tuple[Place, str]]:
@@ -88,19 +92,63 @@ def _of_chip(profile: HardwareProfile) -> Iterator[tuple[Place, str]]:
         if isinstance(entry, Polynomial):
             yield ("energy", event), "a polynomial is for arithmetic. Give value_pj"
         elif entry.scope is None:
-            yield ("energy", event, "scope"), "missing. Say marginal or all-in"
-        elif all_in and entry.scope == "marginal":
+            yield ("energy", event, "scope"), f"missing. Say {_SCOPES}"
+        elif entry.scope == "all-in" and event not in _SYNAPTIC:
+            yield (
+                ("energy", event, "scope"),
+                f"only the energy of a product can be all-in: {', '.join(_SYNAPTIC)}. Say marginal",
+            )
+        elif all_in and entry.scope != "all-in":
             yield (
                 ("energy", event),
                 f"is added to the all-in energy.{all_in[0]}, which holds it already. Keep one",
             )
     if all_in and profile.power:
         yield ("power",), f"energy.{all_in[0]} is all-in and holds it already. Keep one of the two"
+    yield from _of_chip_options(profile, is_all_in=bool(all_in))
+    yield from _of_chip_excludes(profile)
+    if "ac_convolution" in profile.energy and "ac" not in profile.energy:
+        yield ("energy", "ac_convolution"), "needs energy.ac beside it, for all other layers"
+    if profile.parallelism is not None and "ac" not in profile.time:
+        yield ("parallelism",), "has no effect without time.ac. Leave it out"
+    if set(profile.time) == {"host"}:
+        yield (
+            ("time", "host"),
+            "is added to the time of the chip. Give time.step or time.ac as well",
+        )
     if "neuron" in profile.energy and "neuron_active" in profile.energy:
         yield ("energy", "neuron"), "stands beside energy.neuron_active. Keep one"
     for one, other in (("neuron_active", "neuron_inactive"), ("neuron_inactive", "neuron_active")):
         if one in profile.energy and other not in profile.energy:
             yield ("energy", one), f"needs energy.{other} beside it, or name it energy.neuron"
+
+
+def _of_chip_options(profile: HardwareProfile, *, is_all_in: bool) -> Iterator[tuple[Place, str]]:
+    """An option cannot turn a sum of terms into an all-in energy, nor the other way round."""
+    for option, values in profile.options.items():
+        for value, overlay in values.items():
+            for event, entry in overlay.items():
+                place = ("options", option, value, event)
+                if event not in EVENTS["chip"]:
+                    yield place, f"a chip has no such event. It has: {', '.join(EVENTS['chip'])}"
+                elif isinstance(entry, Constant) and entry.scope is None:
+                    yield (*place, "scope"), f"missing. Say {_SCOPES}"
+                elif isinstance(entry, Constant) and (entry.scope == "all-in") != is_all_in:
+                    yield (
+                        (*place, "scope"),
+                        "an option cannot make an energy all-in, or an all-in one marginal. "
+                        "Write a profile of its own",
+                    )
+
+
+def _of_chip_excludes(profile: HardwareProfile) -> Iterator[tuple[Place, str]]:
+    """What is left out under one name and priced under another."""
+    if "static" in profile.excludes and profile.power:
+        yield ("excludes", "static"), "is left out, but power prices it. Keep one"
+    options = {e for values in profile.options.values() for one in values.values() for e in one}
+    for left_out, event in _SAME.items():
+        if left_out in profile.excludes and event in {*profile.energy, *options}:
+            yield ("excludes", left_out), f"is left out, but energy.{event} prices it. Keep one"
 
 
 def _of_memory(memory: Memory) -> Iterator[tuple[Place, str]]:

@@ -230,6 +230,7 @@ def _assumptions(counts: ModelCounts, profile: HardwareProfile, bill: Bill) -> I
     constants = profile.constants()
     used = {term.constant for term in bill.terms if (term.quantity > 0).any()}
     used |= {term.constant for term in bill.network}
+    used |= set() if bill.duration is None else bill.duration.constants()
     for name in sorted(used & set(constants)):
         constant = constants[name]
         if constant.basis == "assumption":

@@ -10,6 +10,7 @@ EVENTS = {
     "lemaire": ("add", "multiply"),
     "chip": (
         *CLASSES,
+        "ac_convolution",
         *("neuron", "neuron_active", "neuron_inactive"),
         *("spike", "message", "hop", "input_bit", "inference"),
     ),

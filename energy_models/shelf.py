@@ -14,6 +14,7 @@ from pathlib import Path
 from energy_models.constants import Constant, Polynomial, Share, Sourced
 from energy_models.contradictions import contradictions
 from energy_models.errors import ProfileError, nearest
+from energy_models.insufficient import insufficient
 from energy_models.profile import HardwareProfile, Overlay, Switches
 from energy_models.scaling import Node, caution_of_move, node_at, scaled, unscalable
 from energy_models.yamlfile import YamlMistakes, read_yaml, validate
@@ -62,8 +63,16 @@ def _path(base: str) -> Path:
         return Path(base)
     known = list_profiles()
     if base not in known:
+        for chip in insufficient():
+            if _squeezed(base) == _squeezed(chip.name):
+                raise ProfileError(f'profile "{base}": {chip.reason}')
         raise ProfileError(f'profile "{base}": unknown profile.{nearest(base, known)}')
     return _SHIPPED / f"{base}.yaml"
+
+
+def _squeezed(name: str) -> str:
+    """`Loihi2` and `loihi_2` ask for the same chip as `loihi-2`."""
+    return re.sub(r"[-_ ]", "", name.lower())
 
 
 def _hosted(profile: HardwareProfile, host_name: str) -> HardwareProfile:
@@ -178,8 +187,9 @@ def _share(share: Share, energy: Mapping[str, Constant | Polynomial]) -> Constan
     if isinstance(whole, Polynomial):
         parts = tuple(c / share.divided_by for c in whole.polynomial_pj)
         return whole.model_copy(update={"polynomial_pj": parts, **told})
+    value_pj = whole.value_pj / share.divided_by
     return Constant.model_validate(
-        {"value_pj": whole.value_pj / share.divided_by, "bits": share.bits, **told}
+        {"value_pj": value_pj, "bits": share.bits, "scope": whole.scope, **told}
     )
 
 

@@ -140,7 +140,7 @@ def _entries(node: Node | None, place: Place) -> Iterator[tuple[Place, Node]]:
 def _keys_at(annotation: Any, place: Place) -> set[str]:
     """The keys that the model knows at a place, through unions, lists and mappings."""
     origin = typing.get_origin(annotation)
-    arguments = typing.get_args(annotation)
+    arguments = [one for one in typing.get_args(annotation) if one is not Ellipsis]
     if origin is typing.Annotated:
         return _keys_at(arguments[0], place)
     if origin in (typing.Union, types.UnionType):

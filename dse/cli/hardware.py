@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,7 +49,7 @@ def _list(as_json: bool) -> None:
     unpriced = insufficient()
     if as_json:
         documents: dict[str, Any] = {one.name: one.to_dict() for one in profiles}
-        documents |= {one.name: {"kind": "unpriced", **one.to_dict()} for one in unpriced}
+        documents |= {one.name: {"kind": "unpriced", **asdict(one)} for one in unpriced}
         terminal.as_json(documents)
         return
     terminal.table(
@@ -57,10 +58,10 @@ def _list(as_json: bool) -> None:
         left=("name", "kind", "numbers", "title"),
     )
     terminal.table(
-        ("chip", "why it has no profile", "instead"),
-        [(one.name, one.missing, one.instead) for one in unpriced],
+        ("chip", "what is not published", "instead"),
+        [(one.name, "; ".join(one.missing), one.instead) for one in unpriced],
         title="public numbers do not suffice",
-        left=("chip", "why it has no profile", "instead"),
+        left=("chip", "what is not published", "instead"),
     )
     terminal.result("dse hardware NAME shows every constant with its source")
 
@@ -71,6 +72,8 @@ def _show(profile: HardwareProfile) -> None:
     terminal.result(f"{profile.name}: {profile.title}")
     terminal.result(f"{profile.kind}, {profile.node}, {profile.voltage}, {profile.number_format}")
     terminal.result(f"reference: {profile.reference}")
+    if profile.caution:
+        terminal.result(f"caution: {profile.caution}")
     rows = profile.rows()
     sources = list(dict.fromkeys(row["source"] for row in rows))
     terminal.table(

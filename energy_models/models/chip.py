@@ -3,7 +3,7 @@
 E = P_static t + N_syn e_syn + N_active e_active + N_inactive e_inactive + N_spikes e_spike
 + E_fixed, with t = max(T t_step, N_syn t_syn / parallelism) + t_host. A marginal constant needs the
 static power; an all-in constant is the energy of everything divided by the events, and excludes
-every other term.
+every other term. What a source reports without saying which of the two it is completes no total.
 """
 
 from __future__ import annotations
@@ -20,20 +20,23 @@ from energy_models.layers import LayerCounts
 from energy_models.models import op_only
 from energy_models.profile import HardwareProfile
 
+_PER_SPIKE = ("spike", "message", "hop")
+
 
 def bill(columns: Columns, profile: HardwareProfile) -> Bill:
     """What a chip charges; products that are no synaptic events go to its host.
 
-    A synaptic event is a product of an unsigned unit spike: `ac`, and `binary`, whose weight
-    happens to be binary. A layer that takes real, signed or graded values is none: it has a price
-    of its own, or is the host's, or is a gap.
+    A synaptic event is a product of an unsigned unit spike by a weight: `ac`, and `binary`, whose
+    weight happens to be binary; in a convolution it may have a price of its own. A layer that
+    takes real, signed or graded values is none, nor is a product of two activations: it has a
+    price of its own, or is the host's, or is a gap.
     """
     is_spiking = _is_spiking(columns)
     events = (columns["ac"] + columns["binary"]) * is_spiking
-    terms = [Term("synaptic_compute", "energy.ac", events)] if "ac" in profile.prices else []
-    gaps = _needs(profile, "ac", events)
+    terms, gaps = _synaptic(columns, profile, events)
+    gaps += _as_reported(columns, profile)
     hosted = _hosted(columns, profile, ~is_spiking)
-    is_all_in = any(one.scope == "all-in" for one in profile.prices.values())
+    is_all_in = _is_all_in(profile)
     network: list[NetworkTerm] = []
     duration = _duration(columns, profile, events)
     if not is_all_in:
@@ -55,34 +58,67 @@ def bill(columns: Columns, profile: HardwareProfile) -> Bill:
 def steps_pj(row: LayerCounts, profile: HardwareProfile) -> tuple[float, ...]:
     """Synaptic events of a row by time step; empty for a row that is the host's."""
     columns = Columns.side_by_side([ModelCounts(samples=1, layers=(row,))])
-    if "ac" not in profile.prices or not _is_spiking(columns)[0]:
+    event = "ac_convolution" if row.operator == "convolution" else "ac"
+    event = event if event in profile.prices else "ac"
+    if event not in profile.prices or not _is_spiking(columns)[0]:
         return ()
-    event_pj = profile.prices["ac"].value
+    event_pj = profile.prices[event].value
     return tuple((step.ac + step.binary) * event_pj for step in row.steps)
 
 
 def chips_needed(columns: Columns, profile: HardwareProfile) -> Floats:
-    """(designs,) chips that hold the neurons and weights of a design; 1 where nobody says."""
+    """(designs,) chips that hold the neurons and weights of a design; 1 where nobody says.
+
+    The weights of the host's layers take no place on a chip.
+    """
     needed = np.ones(len(columns.counts))
+    is_spiking = _is_spiking(columns)
     for name, field in (("neurons", "neurons"), ("synapses", "weights")):
         if name in profile.capacity:
-            held = columns.by_design(columns[field])
+            held = columns.by_design(columns[field] * is_spiking)
             needed = np.maximum(needed, np.ceil(held / profile.capacity[name].value))
     return needed
 
 
 def _is_spiking(columns: Columns) -> Mask:
-    """(rows,) rows whose every product is one of an unsigned unit spike."""
+    """(rows,) rows whose every product is one of an unsigned unit spike by a weight."""
     is_other = (columns["dense_mac"] > 0) | (columns["dense_graded"] > 0)
     is_other |= (columns["mac"] > 0) | (columns["graded"] > 0)
     is_other |= columns["is_signed"] > 0
     is_other |= columns["ac_by_weight"] > 0  # a real input: only its weight is binary
+    is_other |= columns["is_of_activations"] > 0  # attention: no synapse stores either factor
     return np.asarray(~is_other)
+
+
+def _is_all_in(profile: HardwareProfile) -> bool:
+    return any(one.scope == "all-in" for one in profile.prices.values())
+
+
+def _synaptic(
+    columns: Columns, profile: HardwareProfile, events: Floats
+) -> tuple[list[Term], list[Gap]]:
+    """Synaptic events; those of convolutions apart where they have a price of their own."""
+    is_apart = columns["is_convolution"] * ("ac_convolution" in profile.prices)
+    terms = []
+    for event, quantity in (("ac", events * (1 - is_apart)), ("ac_convolution", events * is_apart)):
+        if event in profile.prices:
+            terms.append(Term("synaptic_compute", f"energy.{event}", quantity))
+    return terms, _needs(profile, "ac", events * (1 - is_apart))
+
+
+def _as_reported(columns: Columns, profile: HardwareProfile) -> list[Gap]:
+    everywhere = np.ones(len(columns.counts), dtype=np.bool_)
+    return [
+        _of_network(f"energy.{event} is as reported: what it holds is not published", everywhere)
+        for event, one in profile.prices.items()
+        if one.scope == "as-reported"
+    ]
 
 
 def _hosted(columns: Columns, profile: HardwareProfile, is_other: Mask) -> Bill:
     """What is no synaptic event: by a price of the chip's own, by the host, or a gap."""
-    fields = [*CLASSES, *(f"dense_{name}" for name in CLASSES), "graded_accumulates"]
+    products = [*CLASSES, *(f"dense_{name}" for name in CLASSES)]
+    fields = [*products, "graded_accumulates", "has_bias"]
     rest = columns.with_fields(**{name: columns[name] * is_other for name in fields})
     if "mac" in profile.prices:
         return op_only.bill(_without_neurons(rest), profile)
@@ -115,25 +151,30 @@ def _homeless(rest: Columns, profile: HardwareProfile) -> Iterator[Gap]:
 
 def _neurons(columns: Columns, profile: HardwareProfile) -> Bill:
     """Updates of neurons, active or not, and the spikes that they send."""
-    updates = columns["compare"] * columns["is_neuron"]  # every neuron compares at every step
+    # every neuron compares at every step; one that only reads out integrates instead
+    updates = np.maximum(columns["compare"], columns["integrate"]) * columns["is_neuron"]
     spikes = np.nan_to_num(columns["spikes_out"]) * columns["is_neuron"]
     terms, gaps = [], []
-    if profile.switches.neuron_updates == "counted":
+    is_counted = profile.switches.neuron_updates == "counted"
+    paid_by_spike = {*_PER_SPIKE, *(("neuron_active",) if is_counted else ())}
+    if paid_by_spike & set(profile.prices):
+        # a neuron that compares sends something; what is not made of spikes has no number of them
+        is_unknown = (columns["compare"] > 0) & (columns["is_neuron"] > 0)
+        is_unknown &= np.isnan(columns["spikes_out"])
+        if is_unknown.any():
+            gaps.append(Gap("what these neurons send is not made of spikes", is_unknown))
+    if is_counted:
         if "neuron_active" in profile.prices:
-            quiet = np.maximum(updates - spikes, 0.0)
-            terms.append(Term("neuron_updates", "energy.neuron_active", spikes))
-            terms.append(Term("neuron_updates", "energy.neuron_inactive", quiet))
+            active = np.minimum(spikes, updates)
+            terms.append(Term("neuron_updates", "energy.neuron_active", active))
+            terms.append(Term("neuron_updates", "energy.neuron_inactive", updates - active))
         elif "neuron" in profile.prices:
             terms.append(Term("neuron_updates", "energy.neuron", updates))
         else:
             gaps += _needs(profile, "neuron", updates)
-    for event, component in (
-        ("spike", "routing"),
-        ("message", "routing"),
-        ("hop", "routing"),
-    ):
+    for event in _PER_SPIKE:
         if event in profile.prices:
-            terms.append(Term(component, f"energy.{event}", spikes))
+            terms.append(Term("routing", f"energy.{event}", spikes))
         else:
             gaps += _needs(profile, event, spikes)
     return Bill(tuple(terms), gaps=tuple(gaps))
@@ -204,16 +245,39 @@ def _of_network(text: str, where: Mask) -> Gap:
 def _notes(
     columns: Columns, profile: HardwareProfile, is_spiking: Mask
 ) -> dict[int, tuple[str, ...]]:
-    found: dict[int, list[str]] = {}
+    found: list[list[str]] = [[] for _ in columns.counts]
+    is_all_in = _is_all_in(profile)
+    is_static_paid = bool(profile.power) and profile.switches.static == "counted" and not is_all_in
+    of_network = []
+    if is_all_in:
+        of_network.append(
+            "an all-in energy holds static power, memory, neurons and routing, at the activity at "
+            "which it was measured: it is wrong at any other"
+        )
+    else:
+        of_network += [
+            f"one {event} is paid per spike: a spike that goes to several places needs more"
+            for event in ("message", "hop")
+            if event in profile.prices
+        ]
     for design, chips in enumerate(chips_needed(columns, profile)):
+        found[design] += of_network
         if chips > 1:
-            found.setdefault(design, []).append(
-                f"{chips:g} chips hold the network: the static power of each is paid, "
-                "the traffic between them is not priced"
+            static = "the static power of each is paid, " if is_static_paid else ""
+            found[design].append(
+                f"{chips:g} chips hold the network: {static}the traffic between them is not priced"
             )
+            if "ac" in profile.time:
+                found[design].append(
+                    "the time is that of chips which take their events one after another: "
+                    "an upper bound"
+                )
+    if profile.host_profile is not None and profile.time and "host" not in profile.time:
+        for design in np.unique(columns.design[~is_spiking]):
+            found[int(design)].append("the time that the host needs is not known, and not counted")
     binary = is_spiking & (columns["binary"] > 0)
     for design in np.unique(columns.design[binary]):
-        found.setdefault(int(design), []).append(
+        found[int(design)].append(
             "a spike through a binary weight is a synaptic event like any other"
         )
-    return {design: tuple(texts) for design, texts in found.items()}
+    return {design: tuple(texts) for design, texts in enumerate(found) if texts}

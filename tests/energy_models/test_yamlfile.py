@@ -18,6 +18,7 @@ class Outer(BaseModel):
     inner: Inner
     many: list[Inner] = []
     either: Inner | int = 0
+    row: tuple[Inner, ...] = ()
 
 
 def refusal_of(text: str) -> list[str]:
@@ -37,6 +38,13 @@ def test_places() -> None:
     assert places.at(("z",)) == "f.yaml"
     assert places.problem(("a", "b", 1), "no") == "f.yaml:2:10: a.b.1: no"
     assert places.problem((), "no") == "f.yaml: no"
+
+
+def test_the_nearest_key_inside_a_tuple() -> None:
+    assert refusal_of("inner: {width: 1}\nrow: [{widht: 1}]\n") == [
+        "f.yaml:2:7: row.0.width: missing. It must be given",
+        'f.yaml:2:8: row.0.widht: unknown key. Did you mean "width"?',
+    ]
 
 
 def test_a_key_given_twice() -> None:
