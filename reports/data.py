@@ -33,15 +33,21 @@ class SweepSummary:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """One number of a hardware profile: `mac`, 4.6, `pJ`, 32 bits, and how far to trust it."""
+    """One number of a hardware profile: `mac`, 4.6, `pJ`, 32 bits, and how far to trust it.
+
+    value : None for a curve, which the note describes      bits : a width, or `unpublished`
+    range, node : as text, where they were given: `0.9 to 1.1`, `45 nm, 0.9 V`
+    """
 
     quantity: str
-    value: float
+    value: float | None
     unit: str
-    bits: int | None
+    bits: int | str | None
     basis: str
     source: str
     note: str = ""
+    range: str = ""
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,29 @@ class Baseline:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class Opponent:
+    """The ANN of the same shape as a point, priced beside it.
+
+    point : its name      profile : on which the point is reported
+    name : `ANN int8`      energy_pj, same_numbers_pj : of the ANN, and of the point in the numbers
+        of the ANN; None where something has no price
+    break_even : spikes per input and step at which the point would cost as much, as text; or why
+        there is no such rate
+    rate : that of the point, None where none was measured
+    accuracy : who measured that of the ANN
+    """
+
+    point: str
+    profile: str
+    name: str
+    energy_pj: float | None
+    same_numbers_pj: float | None
+    break_even: str
+    rate: float | None
+    accuracy: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
     """A run, ready to be reported.
@@ -93,6 +122,7 @@ class ReportData:
     remake : commands that make the whole run and this report again
     citation : how to cite, one entry a work
     energy_draws : the energies of all records under drawn constants, None where nothing was drawn
+    opponents : the ANN of the same shape beside the best point of each variant that spikes
     """
 
     run: str
@@ -113,6 +143,7 @@ class ReportData:
     citation: tuple[str, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     energy_draws: EnergyDraws | None = None
+    opponents: tuple[Opponent, ...] = ()
 
     @property
     def variants(self) -> tuple[str, ...]:

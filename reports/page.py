@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from reports.data import Baseline, ReportData
+from reports.data import Baseline, Opponent, ReportData
 from reports.evidence import Evidence, evidence, open_order
 from reports.facts import front_facts, history_facts, layer_facts
 from reports.figures import (
@@ -29,6 +29,7 @@ from reports.points import front
 from reports.record import TrialRecord
 from reports.table import layers_frame, pareto_frame, trials_frame, write_csv
 from reports.text import (
+    NOTHING,
     Column,
     EnergyUnits,
     format_knob,
@@ -195,7 +196,24 @@ def _render(
         open_order="" if found is None else open_order(found),
         figures={shown["key"]: shown for shown in plots},
         layers=layers,
+        opponents=[_opponent(opponent, data.units) for opponent in data.opponents],
     )
+
+
+def _opponent(opponent: Opponent, units: EnergyUnits) -> dict[str, str]:
+    def energy(value_pj: float | None) -> str:
+        return "incomplete" if value_pj is None else units.format(value_pj)
+
+    return {
+        "point": opponent.point,
+        "profile": opponent.profile,
+        "name": opponent.name,
+        "energy": energy(opponent.energy_pj),
+        "same_numbers": energy(opponent.same_numbers_pj),
+        "break_even": opponent.break_even,
+        "rate": NOTHING if opponent.rate is None else f"{opponent.rate:.3g}",
+        "accuracy": opponent.accuracy,
+    }
 
 
 def _row(point: TrialRecord, data: ReportData) -> dict[str, Any]:

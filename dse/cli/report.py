@@ -220,6 +220,8 @@ def _profile(profile: HardwareProfile) -> Profile:
                 value=row["value"],
                 unit=UNITS[row["unit"]],
                 bits=row["bits"],
+                range=_range(row["low"], row["high"]),
+                node=_node(row["node_nm"], row["voltage_v"]),
                 basis=row["basis"],
                 source=row["source"],
                 note=row["note"] or "",
@@ -228,6 +230,15 @@ def _profile(profile: HardwareProfile) -> Profile:
         ),
         conventions=tuple(conventions(profile)),
     )
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return "" if low is None else f"{low:.4g} to {high:.4g}"
+
+
+def _node(node_nm: float | str, voltage_v: float | str) -> str:
+    known = ((node_nm, "nm"), (voltage_v, "V"))
+    return ", ".join(f"{value:g} {unit}" for value, unit in known if not isinstance(value, str))
 
 
 def _units() -> EnergyUnits:

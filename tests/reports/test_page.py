@@ -227,3 +227,29 @@ def test_reports_stand_on_the_ground():
     code = f"import sys, reports.page; print({above} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+def test_the_ordinary_network_beside_a_point(report, tmp_path):
+    opponents = (
+        Opponent("2", "cmos45-fp32", "ANN int8", 4.2e6, 1.5e6, "0.26", 0.0912, "nobody <measured>"),
+        Opponent("2", "loihi", "ANN fp32", None, None, "never", None, "nobody measured it"),
+    )
+    page = write_report(report(opponents=opponents), tmp_path).read_text(encoding="utf-8")
+    assert "Beside the ordinary network of the same shape" in page
+    row = page.partition("ANN int8")[2].partition("</tr>")[0]
+    for cell in ("4.20 µJ", "1.50 µJ", "0.26", "0.0912", "nobody &lt;measured&gt;"):
+        assert cell in row
+    assert "incomplete" in page.partition("ANN fp32")[2].partition("</tr>")[0]
+    without = write_report(report(), tmp_path).read_text(encoding="utf-8")
+    assert "Beside the ordinary network" not in without
+
+
+def test_a_curve_a_range_and_a_node_of_a_constant(report, tmp_path):
+    data = report()
+    source = "CACTI"
+    curve = Constant("sram", None, "pJ", 64, "estimate", source, "by size", "1 to 3", "45 nm")
+    profile = replace(data.profiles[0], constants=(*data.profiles[0].constants, curve))
+    page = write_report(replace(data, profiles=(profile,)), tmp_path).read_text(encoding="utf-8")
+    row = page.partition(">sram<")[2].partition("</tr>")[0]
+    assert "curve<br><small>1 to 3</small>" in row
+    assert "<td>45 nm</td>" in row
