@@ -7,16 +7,18 @@ from collections.abc import Callable
 from energy_models.bill import Bill
 from energy_models.columns import Columns
 from energy_models.layers import LayerCounts
-from energy_models.models import chip, op_only
+from energy_models.models import chip, lemaire, op_only
 from energy_models.profile import HardwareProfile
 
 _BY_KIND: dict[str, Callable[[Columns, HardwareProfile], Bill]] = {
     "op-only": op_only.bill,
     "chip": chip.bill,
+    "lemaire": lemaire.bill,
 }
 _STEPS: dict[str, Callable[[LayerCounts, HardwareProfile], tuple[float, ...]]] = {
     "op-only": op_only.steps_pj,
     "chip": chip.steps_pj,
+    "lemaire": lemaire.steps_pj,
 }
 
 
