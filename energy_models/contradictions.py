@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from energy_models.constants import Constant, Polynomial, Share
+from energy_models.curves import curve_of
+from energy_models.errors import ProfileError
 from energy_models.events import CLASSES, EVENTS
 from energy_models.profile import SWITCHES, Charge, HardwareProfile, Memory, Switches
 from energy_models.yamlfile import Place
@@ -67,7 +69,9 @@ def _of_kind(profile: HardwareProfile) -> Iterator[tuple[Place, str]]:
                 f"has no effect on kind {kind}. It has: {', '.join(SWITCHES[kind])}",
             )
     if profile.memory is not None:
-        yield from _of_memory(profile.memory)
+        wrong = list(_of_memory(profile.memory))
+        yield from wrong or _of_curve(profile.memory)
+        yield from _of_lemaire(profile.memory) if kind == "lemaire" else ()
     yield from _of_chip(profile) if kind == "chip" else _of_arithmetic(profile)
 
 
@@ -189,3 +193,26 @@ def _of_memory(memory: Memory) -> Iterator[tuple[Place, str]]:
             f"an access of {sram.access_bits} bits would be paid for a {name} of {bits} bits. "
             "Say memory.fetch: packed (as many to an access as fit), or one-access-per-datum",
         )
+
+
+def _of_curve(memory: Memory) -> Iterator[tuple[Place, str]]:
+    """What is well formed, and makes no curve."""
+    try:
+        curve_of(memory.sram)
+    except ProfileError as error:
+        for problem in error.problems:
+            yield ("memory", "sram"), problem
+
+
+def _of_lemaire(memory: Memory) -> Iterator[tuple[Place, str]]:
+    """Its formulas count data, each an access, between queues and memories on the chip."""
+    if memory.fetch == "packed":
+        yield (
+            ("memory", "fetch"),
+            "the lemaire model pays one access a datum. Say one-access-per-datum, or give the "
+            "energy of a datum's share of an access as that of a narrower one",
+        )
+    if memory.fifo_entries is None:
+        yield ("memory", "fifo_entries"), "missing. A profile of kind lemaire has queues of spikes"
+    if memory.dram is not None:
+        yield ("memory", "dram"), "has no effect on kind lemaire. Leave it out"

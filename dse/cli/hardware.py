@@ -41,9 +41,8 @@ def hardware(
 
 
 def _list(as_json: bool) -> None:
-    from energy_models.insufficient import insufficient
-
     from energy_models import list_profiles, load_profile
+    from energy_models.insufficient import insufficient
 
     profiles = [load_profile(known) for known in list_profiles()]
     unpriced = insufficient()

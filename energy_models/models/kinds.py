@@ -7,18 +7,20 @@ from collections.abc import Callable
 from energy_models.bill import Bill
 from energy_models.columns import Columns
 from energy_models.layers import LayerCounts
-from energy_models.models import chip, op_only, sram
+from energy_models.models import chip, lemaire, op_only, sram
 from energy_models.profile import HardwareProfile
 
 _BY_KIND: dict[str, Callable[[Columns, HardwareProfile], Bill]] = {
     "op-only": op_only.bill,
     "sram": sram.bill,
     "chip": chip.bill,
+    "lemaire": lemaire.bill,
 }
 _STEPS: dict[str, Callable[[LayerCounts, HardwareProfile], tuple[float, ...]]] = {
     "op-only": op_only.steps_pj,
     "sram": op_only.steps_pj,
     "chip": chip.steps_pj,
+    "lemaire": lemaire.steps_pj,
 }
 
 

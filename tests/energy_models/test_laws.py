@@ -142,7 +142,12 @@ def layers_pj(counts: ModelCounts, profile: HardwareProfile) -> dict[str, float]
     return {name: float(pj.sum()) for name, pj in by_component.items()}
 
 
-@given(counts=networks(), name=names, times=st.integers(2, 5))
+# the formulas of the lemaire kind take T and the geometry: they are linear in spikes, which its own
+# tests draw; running a layer more often than T steps is not a network that they know
+not_lemaire = names.filter(lambda name: HOSTED[name].kind != "lemaire")
+
+
+@given(counts=networks(), name=not_lemaire, times=st.integers(2, 5))
 def test_dynamic_energy_is_linear_in_counts(counts: ModelCounts, name: str, times: int) -> None:
     more = replace(counts, layers=tuple(repeated(row, times) for row in counts.layers))
     once = layers_pj(counts, HOSTED[name])

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from reports.data import Constant, Opponent
 from reports.errors import ReportDataError
 from reports.evidence import EnergyDraws
 from reports.page import write_report
