@@ -2,6 +2,7 @@
 
 EnergyModelError
 ├── ProfileError    a hardware profile is unknown, or its file is wrong (all mistakes at once)
+├── PublishedError  the table of published figures is wrong (all mistakes at once), or lacks a row
 └── CountsError     a count document cannot be read, or holds impossible numbers
 """
 
@@ -17,6 +18,19 @@ class ProfileError(EnergyModelError):
     """A hardware profile that cannot be used.
 
     problems : one line a mistake, each "file:line: place: what is wrong. What would be right"
+    """
+
+    def __init__(self, problems: Sequence[str] | str) -> None:
+        self.problems: tuple[str, ...] = (
+            (problems,) if isinstance(problems, str) else tuple(problems)
+        )
+        super().__init__("\n".join(self.problems))
+
+
+class PublishedError(EnergyModelError):
+    """A table of published figures that cannot be used, or a row that it does not have.
+
+    problems : one line a mistake
     """
 
     def __init__(self, problems: Sequence[str] | str) -> None:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from dse.cli import count, energy, hardware, report, rerun, run, status, sweeps
+from dse.cli import count, energy, hardware, report, rerun, run, status, sweeps, validate
 from dse.errors import AskedWrongly, DseError
-from energy_models.errors import EnergyModelError, ProfileError
+from energy_models.errors import EnergyModelError, ProfileError, PublishedError
 from reports.errors import ReportError
 
 _HELP = """
@@ -24,6 +24,8 @@ First steps:
   dse energy net.py:build --input 1,3,32,32 --hardware cmos45-fp32
 
   dse hardware                       the price lists, with their sources
+
+  dse validate                       published figures, recomputed with them
 
 Results go to standard output, progress to standard error. Ends with 0: done; 1: it ran but failed;
 2: you asked for something that cannot be; 130: stopped by Ctrl-C.
@@ -57,6 +59,7 @@ app.command("report")(report.report)
 app.command("count")(count.count)
 app.command("energy")(energy.energy)
 app.command("hardware")(hardware.hardware)
+app.command("validate")(validate.validate)
 app.command("sweeps")(sweeps.sweeps)
 
 
@@ -64,7 +67,7 @@ def main() -> None:
     """Run the command; a user's mistake shows one message, a bug its traceback."""
     try:
         app()
-    except (AskedWrongly, ProfileError) as error:
+    except (AskedWrongly, ProfileError, PublishedError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except (DseError, EnergyModelError, ReportError) as error:

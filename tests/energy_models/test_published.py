@@ -1,141 +1,190 @@
-"""Published energies recomputed from the papers' own counts, through the public names."""
+"""The table of published figures: its rows, what each must say, and how mistakes are told."""
+
+import collections
+from pathlib import Path
 
 import pytest
 
-from energy_models import (
-    EnergyBreakdown,
-    LayerCounts,
-    ModelCounts,
-    NeuronUpdates,
-    OpCounts,
-    estimate,
-    load_profile,
-)
+from energy_models import ModelCounts
+from energy_models.errors import EnergyModelError, PublishedError
+from energy_models.published import Counts, published
 
-FP32 = "cmos45-fp32"
-UJ, MJ = 1e6, 1e9  # pJ
+IDS = {
+    *("PA01", "PA02", "PA04", "PA05", "PA07", "PA08", "PA10", "PA12", "PA13", "PA14", "PA15"),
+    *("PA16", "PA17", "PA18", "PA20", "PA21", "PA22", "PA23", "PA24", "PA25", "PA26", "PA27"),
+    *("PA28", "PA29", "PA30", "SI01", "SI03", "SI04", "SI06", "SI07", "SI08", "SI09", "SI10"),
+    *("SI11", "SI12", "SI13", "SI14", "SI16", "SI17", "SI18", "SI19", "SI20", "SI21", "SI22"),
+    *("SI23", "SI24", "SI25", "SI26", "SI27", "SI28", "SI29", "SI30", "SI31"),
+}
 
-# PLIF network for Fashion-MNIST: products of its four layers, a batch of one step
-CONV_1 = 3 * 3 * 1 * 128 * 28 * 28  # 903,168
-CONV_2 = 3 * 3 * 128 * 128 * 14 * 14  # 28,901,376
-LINEAR_1 = 128 * 7 * 7 * 2048  # 12,845,056
-LINEAR_2 = 2048 * 100  # 204,800
-RATE = 0.1  # spikes per neuron and step
+GOOD = """\
+rows:
+  - id: A
+    kind: paper-arithmetic
+    source: my paper
+    doi: ""
+    checked: primary
+    hardware: 45 nm
+    workload: a layer
+    published: {value: 4.6, unit: pJ}
+    verdict: reproduced
+    tolerance_percent: 0.1
+    profile: cmos45-fp32
+    counts: {layers: [{name: only, mac: 1}]}
+    convention: a MAC
+"""
 
 
-def energy_of(*layers: LayerCounts, profile: str = FP32, time_steps: int = 1) -> EnergyBreakdown:
-    counts = ModelCounts(samples=1, layers=layers, time_steps=time_steps)
-    return estimate(counts, load_profile(profile))
+def written(folder: Path, text: str) -> Path:
+    path = folder / "table.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
-def real_layer(name: str, products: float, *, reused_steps: int = 1) -> LayerCounts:
-    ops = OpCounts(mac=products, dense_mac=products)
-    return LayerCounts(name, "convolution", ops=ops, reused_steps=reused_steps)
+def problems_of(folder: Path, text: str) -> tuple[str, ...]:
+    with pytest.raises(PublishedError) as refusal:
+        published(written(folder, text))
+    assert isinstance(refusal.value, EnergyModelError)
+    return refusal.value.problems
 
 
-def spiking_layer(name: str, products: float, *, rate: float, time_steps: int) -> LayerCounts:
-    ops = OpCounts(ac=products * rate * time_steps, dense_ac=products * time_steps)
-    return LayerCounts(name, "convolution", ops=ops)
+def counted(*layers: dict[str, object], **unknown: float) -> ModelCounts:
+    return Counts.model_validate({"layers": layers}).model_counts(unknown)
+
+
+def test_every_row_is_there_once() -> None:
+    assert len(IDS) == 53
+    times = collections.Counter(row.id for row in published())
+    assert times == dict.fromkeys(IDS, 1)
+
+
+def test_what_is_from_memory_is_recalled_and_nothing_else() -> None:
+    recalled = {row.id for row in published() if row.verdict == "recalled"}
+    assert recalled == {"PA08", "PA10", "PA12", "PA13", "SI21", "SI29", "SI30"}
+    assert recalled == {row.id for row in published() if row.checked == "recall"}
+    assert all(row.tolerance_percent is None for row in published() if row.id in recalled)
 
 
 @pytest.mark.parametrize(
-    ("network", "ac", "mac", "published_mj", "digits_mj"),
+    ("verdict", "ids"),
     [
-        # 0.9 * 0.10e9 + 4.6 * 0.14e9 = 0.734e9 pJ
-        ("spiking_resnet18", 0.10e9, 0.14e9, 0.734, 0.0005),
-        # 0.9 * 0.50e9 + 4.6 * 2.75e9 = 13.10e9 pJ
-        ("sew_resnet18", 0.50e9, 2.75e9, 13.10, 0.005),
-        # 0.9 * 1.69e9 + 4.6 * 0.20e9 = 2.441e9 pJ
-        ("DSNN-18", 1.69e9, 0.20e9, 2.44, 0.005),
-        # 4.6 * 1.82e9 = 8.372e9 pJ
-        ("resnet18", 0.0, 1.82e9, 8.372, 0.0005),
+        ("reproduced", "PA01 PA02 PA04 PA05 PA07 PA17 PA18 PA20 PA22 SI04 SI24"),
+        ("calibration", "SI01 SI03"),
+        ("explained", "PA14 PA15 PA16 PA21"),
+        ("wrong-in-source", "PA23 PA24"),
+        ("falls-short", "SI07 SI08 SI09 SI10 SI11 SI12 SI14 SI16 SI17 SI18 SI19 SI22"),
+        (
+            "needs-input",
+            "PA25 PA26 PA27 PA28 PA29 PA30 SI06 SI13 SI20 SI23 SI25 SI26 SI27 SI28 SI31",
+        ),
     ],
 )
-def test_syops_counter_rows(
-    network: str, ac: float, mac: float, published_mj: float, digits_mj: float
+def test_verdicts(verdict: str, ids: str) -> None:
+    assert {row.id for row in published() if row.verdict == verdict} == set(ids.split())
+
+
+def test_every_row_says_why_or_what_is_missing() -> None:
+    for row in published():
+        assert row.why or row.missing, row.id
+        assert row.source and row.hardware and row.workload
+        assert row.is_computed or row.missing, row.id
+
+
+def test_a_count_is_a_product_of_its_factors() -> None:
+    # 3 x 3 x 3 x 64 x 224 x 224 = 86,704,128
+    found = counted({"name": "stem", "mac": [3, 3, 3, 64, 224, 224], "reused_steps": 4})
+    assert found.ops.mac == found.ops.dense_mac == 86_704_128
+    assert found.layers[0].reused_steps == 4
+
+
+def test_an_unknown_is_a_factor_and_so_is_what_it_leaves() -> None:
+    layer = {"name": "blocks", "ac": [8, "1 - share"], "graded": [8, "share"]}
+    found = counted(layer, share=0.25)
+    assert (found.ops.ac, found.ops.graded) == (6, 2)
+
+
+def test_neurons_stand_in_a_row_of_their_own() -> None:
+    found = counted({"name": "a", "ac": 5, "neurons": 3, "updates": [3, 2], "spikes": 1})
+    products, neurons = found.layers
+    assert (products.operator, neurons.operator) == ("linear", "neuron")
+    assert (neurons.neurons, neurons.updates.compare, neurons.spikes_out) == (3, 6, 1)
+
+
+def test_a_layer_without_anything_is_no_row() -> None:
+    assert counted({"name": "frame"}).layers == ()
+
+
+def test_a_table_of_the_same_form_is_read(tmp_path: Path) -> None:
+    (row,) = published(written(tmp_path, GOOD))
+    assert (row.id, row.published.number(), row.tolerance_percent) == ("A", 4.6, 0.1)
+
+
+def test_a_quotient_is_a_figure(tmp_path: Path) -> None:
+    # 278 mW / 40 frames a second = 6.95 mJ
+    text = GOOD.replace("{value: 4.6, unit: pJ}", "{value: 278, divided_by: 40, unit: mJ}")
+    assert published(written(tmp_path, text))[0].published.number() == pytest.approx(6.95)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "what"),
+    [
+        ("mac: 1}", "mac: 1e3}", "rows.0.counts.layers.0.mac", "powers of ten are written 6.8e+9"),
+        ("mac: 1}", "mac: -1}", "rows.0.counts.layers.0.mac", "a count is a number of 0 or more"),
+        ("mac: 1}", "mac: []}", "rows.0.counts.layers.0.mac", "has at least one"),
+        ("mac: 1}", "mca: 1}", "rows.0.counts.layers.0.mca", 'Did you mean "mac"?'),
+        ("mac: 1}", "mac: share}", "rows.0.unknown", "names among the factors differ: share (A)"),
+        ("unit: pJ", "unit: mW", "rows.0.published.unit", "must be a unit of energy"),
+        ("{value: 4.6,", "{text: x, value: 4.6,", "rows.0.published", "give one of value"),
+        ("    tolerance_percent: 0.1\n", "", "rows.0.tolerance_percent", "those need it (A)"),
+        ("verdict: reproduced", "verdict: falls-short", "rows.0.tolerance_percent", "is for"),
+        ("checked: primary", "checked: recall", "rows.0.verdict", "a figure from memory"),
+        ("    profile: cmos45-fp32\n", "", "rows.0.counts", "need one of profile and price_list"),
+        ("    convention: a MAC\n", "", "rows.0.convention", "says how"),
+        ("    verdict:", "    quantity: ratio\n    verdict:", "rows.0.against", "is for ratios"),
+        ("    verdict:", "    quantity: saving\n    verdict:", "rows.0.saving", "which needs it"),
+        (
+            "    verdict:",
+            "    saving: {of: A, against: B}\n    verdict:",
+            "rows.0.saving.against",
+            "there is no row B",
+        ),
+    ],
+)
+def test_a_mistake_names_its_place(
+    tmp_path: Path, old: str, new: str, place: str, what: str
 ) -> None:
-    spiking = LayerCounts(network, "convolution", ops=OpCounts(ac=ac))
-    energy = energy_of(real_layer("first", mac), spiking)
-    assert energy.total_pj is not None
-    assert energy.total_pj / MJ == pytest.approx(published_mj, abs=digits_mj)
-    # ours has no rounding of its own
-    assert energy.total_pj == pytest.approx(0.9 * ac + 4.6 * mac, rel=1e-12)
+    assert old in GOOD
+    problems = problems_of(tmp_path, GOOD.replace(old, new, 1))
+    hits = [problem for problem in problems if f": {place}: " in problem and what in problem]
+    assert hits, problems
+    assert hits[0].startswith(f"{tmp_path}/table.yaml:")
 
 
-def plif_network(*, rate: float, time_steps: int) -> list[LayerCounts]:
-    return [
-        real_layer("conv1", CONV_1, reused_steps=time_steps),
-        spiking_layer("conv2", CONV_2, rate=rate, time_steps=time_steps),
-        spiking_layer("fc1", LINEAR_1, rate=rate, time_steps=time_steps),
-        spiking_layer("fc2", LINEAR_2, rate=rate, time_steps=time_steps),
-    ]
+def test_a_row_that_needs_input_says_which(tmp_path: Path) -> None:
+    text = GOOD.replace("verdict: reproduced\n    tolerance_percent: 0.1", "verdict: needs-input")
+    (problem,) = problems_of(tmp_path, text)
+    assert "rows.0.missing: missing. Say what" in problem
 
 
-def test_worked_example_as_ann() -> None:
-    products = {"conv1": CONV_1, "conv2": CONV_2, "fc1": LINEAR_1, "fc2": LINEAR_2}
-    energy = energy_of(*(real_layer(name, count) for name, count in products.items()))
-    # 4.6 * (903168 + 28901376 + 12845056 + 204800) = 4.6 * 42854400 pJ
-    assert energy.total_pj == pytest.approx(197_130_240, rel=1e-12)
-    assert energy.total_pj / UJ == pytest.approx(197.13, abs=0.005)
+def test_two_mistakes_are_told_at_once_and_an_id_stands_once(tmp_path: Path) -> None:
+    twice = GOOD + GOOD.removeprefix("rows:\n").replace("mac: 1}", "mac: x}")
+    problems = problems_of(tmp_path, twice)
+    assert len(problems) == 2
+    assert "A is given 2 times" in problems[0]
+    assert "rows.1.unknown" in problems[1]
 
 
-def test_worked_example_in_a_single_step() -> None:
-    energy = energy_of(*plif_network(rate=RATE, time_steps=1))
-    # 4.6 * 903168 + 0.9 * 0.1 * 41951232 = 4154572.8 + 3775610.88 pJ
-    assert energy.total_pj == pytest.approx(7_930_183.68, rel=1e-12)
-    assert energy.total_pj / UJ == pytest.approx(7.930, abs=0.0005)
-
-
-@pytest.mark.parametrize(
-    ("profile", "published_uj"),
-    [
-        # 4154572.8 + 8 * 3775610.88 = 34359459.84 pJ: the first convolution is kept
-        (FP32, 34.36),
-        # 8 * 4154572.8 + 8 * 3775610.88 = 63441469.44 pJ: it is computed again each step
-        (f"{FP32}+first_layer=every-step", 63.44),
-    ],
-)
-def test_worked_example_in_eight_steps(profile: str, published_uj: float) -> None:
-    layers = plif_network(rate=RATE, time_steps=8)
-    energy = energy_of(*layers, profile=profile, time_steps=8)
-    assert energy.total_pj is not None
-    assert energy.total_pj / UJ == pytest.approx(published_uj, abs=0.005)
-
-
-def test_worked_example_leaves_neurons_out() -> None:
-    neurons = LayerCounts("lif", "neuron", updates=NeuronUpdates(compare=1000))
-    layers = [*plif_network(rate=RATE, time_steps=1), neurons]
-    energy = energy_of(*layers, profile=f"{FP32}+neuron_updates=excluded")
-    assert energy.total_pj == pytest.approx(7_930_183.68, rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("model", "spike_operations", "first_channels", "published_mj"),
-    [
-        # Spikformer (arXiv 2209.15425): the stem has 64 channels at every width
-        # 0.9 * 6.82e9 + 4.6 * 4 * 86704128 = 7.73336e9 pJ
-        ("Spikformer-8-384", 6.82e9, 64, 7.734),
-        # 0.9 * 11.09e9 + 4.6 * 4 * 86704128 = 11.57636e9 pJ
-        ("Spikformer-8-512", 11.09e9, 64, 11.577),
-        # 0.9 * 22.09e9 + 4.6 * 4 * 86704128 = 21.47636e9 pJ
-        ("Spikformer-8-768", 22.09e9, 64, 21.477),
-        # Spikingformer (arXiv 2304.11954): the stem has an eighth of the width
-        # 0.9 * 3.88e9 + 4.6 * 4 * 65028096 = 4.68852e9 pJ
-        ("Spikingformer-8-384", 3.88e9, 48, 4.69),
-        # 0.9 * 12.54e9 + 4.6 * 4 * 130056192 = 13.67903e9 pJ
-        ("Spikingformer-8-768", 12.54e9, 96, 13.68),
-    ],
-)
-def test_imagenet_transformers_charge_the_first_layer_every_step(
-    model: str, spike_operations: float, first_channels: int, published_mj: float
-) -> None:
-    stem = real_layer("stem", 3 * 3 * 3 * first_channels * 224 * 224, reused_steps=4)
-    blocks = LayerCounts(model, "convolution", ops=OpCounts(ac=spike_operations))
-    profile = f"{FP32}+first_layer=every-step"
-    energy = energy_of(stem, blocks, profile=profile, time_steps=4)
-    assert energy.total_pj is not None
-    assert energy.total_pj / MJ == pytest.approx(published_mj, rel=0.001)
-    # the other convention does not reproduce the row
-    once = energy_of(stem, blocks, time_steps=4)
-    assert once.total_pj is not None
-    assert once.total_pj / MJ < published_mj * 0.95
+def test_a_price_list_of_a_row_is_held_to_the_rules_of_profiles(tmp_path: Path) -> None:
+    own = """\
+    price_list:
+      name: own
+      title: own
+      kind: chip
+      node_nm: 28
+      voltage_v: 1
+      number_format: spikes
+      reference: me
+      energy: {ac: {value_pj: 1, bits: 1, basis: silicon, source: me}}
+"""
+    (problem,) = problems_of(tmp_path, GOOD.replace("    profile: cmos45-fp32\n", own))
+    assert "rows.0.price_list.energy.ac.scope: missing. Say marginal" in problem

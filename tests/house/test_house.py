@@ -96,6 +96,7 @@ def test_the_wheel_holds_the_packages_and_their_data(tmp_path):
     assert tops == set(PACKAGES)
     for name in (
         "energy_models/hardware/cmos45-fp32.yaml",
+        "energy_models/data/published.yaml",
         "energy_models/py.typed",
         "reports/page.html.j2",
         "reports/page.css",

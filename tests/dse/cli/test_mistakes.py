@@ -44,7 +44,9 @@ def test_five_mistakes_are_five_lines(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "bad.yaml"], ["hardware"], ["sweeps"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "bad.yaml"], ["hardware"], ["validate"], ["sweeps"]]
+)
 def test_torch_is_not_loaded_for_words(tmp_path, arguments):
     (tmp_path / "bad.yaml").write_text(BAD)
     code = (
