@@ -10,7 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from energy_models import EnergyBreakdown, ModelCounts, draw_many, estimate, load_profile
+from energy_models import (
+    Baseline,
+    BreakEven,
+    EnergyBreakdown,
+    HardwareProfile,
+    ModelCounts,
+    baselines,
+    break_even,
+    draw_many,
+    estimate,
+    load_profile,
+)
 from energy_models.columns import Columns
 from energy_models.models import kinds
 from energy_models.values import described
@@ -35,6 +46,20 @@ def fingerprint(profile: str) -> str:
     """The same for the same numbers: tells whether a profile has changed since a run was priced."""
     document = json.dumps(load_profile(profile).to_dict(), sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()[:16]
+
+
+def opponents(
+    counts: ModelCounts, profile: HardwareProfile
+) -> tuple[tuple[Baseline, BreakEven], ...]:
+    """The ANN of the same shape beside a network, each with the rate at which both cost the same.
+
+    A chip is held against the ANN itself; elsewhere both run on the ANN's hardware.
+    """
+    found = []
+    for one in baselines(counts, profile):
+        ours = profile if profile.kind == "chip" or one.hardware is None else one.hardware
+        found.append((one, break_even(counts, ours, one)))
+    return tuple(found)
 
 
 def energy_draws(

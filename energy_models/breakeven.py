@@ -58,6 +58,14 @@ class Crossing:
     method: Method
     reason: str = ""
 
+    @property
+    def text(self) -> str:
+        """`0.21`, `1.7 (always cheaper)`, or why there is none: for a table."""
+        why = self.reason.partition(":")[0].splitlines()[0] if self.reason else ""
+        if self.rate is None:
+            return why
+        return f"{self.rate:.3g} ({why})" if why else f"{self.rate:.3g}"
+
 
 @dataclass(frozen=True, slots=True)
 class BreakEven:

@@ -99,6 +99,14 @@ class EnergyBreakdown:
             totals[layer.name] = totals.get(layer.name, 0.0) + layer.total_pj
         return totals
 
+    def by_component(self) -> dict[str, float]:
+        """Component -> pJ, layers and network together."""
+        totals: dict[str, float] = {}
+        for components in (*(layer.energy_pj for layer in self.layers), self.network):
+            for name, energy_pj in components.items():
+                totals[name] = totals.get(name, 0.0) + energy_pj
+        return {name: totals[name] for name in COMPONENTS if name in totals}
+
     def rows(self) -> list[dict[str, Any]]:
         """Flat rows: layer, component, energy_pj; terms of no layer stand under `(network)`."""
         parts = [(layer.name, layer.energy_pj) for layer in self.layers]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from energy_models.constants import Constant, Polynomial, Share, Sourced
@@ -37,17 +38,26 @@ def load_profile(name: str) -> HardwareProfile:
     """
     device, is_hosted, host = name.partition(_HOST)
     base, options = _split(device)
+    path = _path(base)
+    profile = _read_shipped(path) if path.parent == _SHIPPED else _read(path)
+    profile = _with_options(profile.model_copy(update={"name": name}), options)
+    host_name = host if is_hosted else profile.host
+    return profile if host_name is None else _hosted(profile, host_name)
+
+
+def _read(path: Path) -> HardwareProfile:
     try:
-        data, places = read_yaml(_path(base))
+        data, places = read_yaml(path)
         profile = validate(data, places, HardwareProfile)
     except YamlMistakes as error:
         raise ProfileError(error.problems) from error
     wrong = [places.problem(place, text) for place, text in contradictions(profile)]
     if wrong:
         raise ProfileError(wrong)
-    profile = _with_options(profile.model_copy(update={"name": name}), options)
-    host_name = host if is_hosted else profile.host
-    return profile if host_name is None else _hosted(profile, host_name)
+    return profile
+
+
+_read_shipped = cache(_read)  # shipped files do not change while we run
 
 
 def _split(name: str) -> tuple[str, list[str]]:

@@ -19,6 +19,7 @@ ENERGY_UNITS = (
     ("nJ", PJ_PER_NJ),
     ("pJ", 1.0),
 )
+_TIME_UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 _COUNT_STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -28,6 +29,14 @@ def format_energy(energy_pj: float, digits: int = 3) -> str:
         if abs(_rounded(energy_pj, digits)) >= size_pj:
             return f"{_rounded(energy_pj / size_pj, digits):.15g} {unit}"
     return f"{_rounded(energy_pj, digits):.15g} pJ"
+
+
+def format_time(time_s: float, digits: int = 3) -> str:
+    """A time with the unit that keeps the number between 1 and 1000: `1.8 µs`."""
+    for unit, size_s in _TIME_UNITS:
+        if abs(_rounded(time_s / size_s, digits)) >= 1:
+            return f"{_rounded(time_s / size_s, digits):.15g} {unit}"
+    return f"{_rounded(time_s * NS_PER_S, digits):.15g} ns"
 
 
 def format_count(count: float, digits: int = 3) -> str:

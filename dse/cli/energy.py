@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from energy_models import (
         Baseline,
         BreakEven,
-        Crossing,
         EnergyBreakdown,
         Footprint,
         HardwareProfile,
@@ -68,6 +68,10 @@ def energy(
     device: counting.Device = "auto",
     reading: counting.Reading = "tensor",
     allow_uncounted: counting.AllowUncounted = None,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="intervals from the ranges of the constants")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="of the draws of --uncertainty")] = 0,
     as_json: counting.AsJson = False,
 ) -> None:
     """Energy of a network per layer and per sample, on one or more hardware profiles.
@@ -92,7 +96,10 @@ def energy(
         reading=reading,
         allow_uncounted=allow_uncounted or (),
     )
-    found = {name: estimate(counts, profile) for name, profile in zip(names, profiles, strict=True)}
+    found = {
+        name: estimate(counts, profile, uncertainty=uncertainty, seed=seed)
+        for name, profile in zip(names, profiles, strict=True)
+    }
     beside = {name: _beside(counts, profile) for name, profile in zip(names, profiles, strict=True)}
     if as_json:
         terminal.as_json({name: found[name].to_dict() | beside[name].to_dict() for name in found})
@@ -112,19 +119,12 @@ def energy(
 
 
 def _beside(counts: ModelCounts, profile: HardwareProfile) -> Beside:
-    """A chip is held against the ANN itself; elsewhere both run on the baseline's hardware."""
-    from energy_models import baselines, break_even, footprint
+    from dse.pricing import opponents
+    from energy_models import footprint
 
-    opponents = baselines(counts, profile)
-    rates = {
-        one.name: break_even(
-            counts,
-            profile if profile.kind == "chip" or one.hardware is None else one.hardware,
-            one,
-        )
-        for one in opponents
-    }
-    return Beside(opponents, rates, footprint(counts, profile))
+    pairs = opponents(counts, profile)
+    rates = {one.name: found for one, found in pairs}
+    return Beside(tuple(one for one, _ in pairs), rates, footprint(counts, profile))
 
 
 def _print(found: dict[str, EnergyBreakdown]) -> None:
@@ -145,14 +145,37 @@ def _print(found: dict[str, EnergyBreakdown]) -> None:
         rows.append(cells)
     terminal.table(columns, rows, title="energy per sample", left=("layer", "operator"))
     for name, breakdown in found.items():
-        if breakdown.total_pj is None:
-            terminal.result(f"{name}: incomplete; known part {format_energy(breakdown.partial_pj)}")
-        else:
-            terminal.result(f"{name}: total {format_energy(breakdown.total_pj)}")
+        for line in _total(breakdown):
+            terminal.result(f"{name}: {line}")
     for text in dict.fromkeys(text for b in found.values() for text in b.assumptions):
         whose = [name for name, breakdown in found.items() if text in breakdown.assumptions]
         of = "" if len(whose) == len(found) else f" ({', '.join(whose)})"
         terminal.result(f"assumption{of}: {text.removeprefix('assumption: ')}")
+
+
+def _total(breakdown: EnergyBreakdown) -> Iterator[str]:
+    """The total, and beside it what belongs to no layer, what a host does, time, intervals."""
+    from energy_models.units import format_energy, format_time
+
+    if breakdown.total_pj is None:
+        yield f"incomplete; known part {format_energy(breakdown.partial_pj)}"
+    else:
+        yield f"total {format_energy(breakdown.total_pj)}"
+    parts = breakdown.by_component()
+    if len(parts) > 1:
+        shown = ", ".join(f"{name} {format_energy(pj)}" for name, pj in parts.items())
+        yield f"of which {shown}"
+    if breakdown.latency_s is not None:
+        yield f"latency {format_time(breakdown.latency_s)}"
+    found = breakdown.intervals
+    if found is None:
+        return
+    for name, one in (("total", found.total), *found.components.items()):
+        ends = f"{format_energy(one.low_pj)} to {format_energy(one.high_pj)}"
+        yield f"95 % of {found.draws} draws: {name} {ends}, median {format_energy(one.median_pj)}"
+    ranges = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in found.drawn.items())
+    yield f"drawn (seed {found.seed}): {ranges or 'nothing: no constant has a range'}"
+    yield f"without a range, so fixed: {', '.join(found.fixed) or 'none'}"
 
 
 def _print_opponents(beside: dict[str, Beside]) -> None:
@@ -193,18 +216,10 @@ def _opponent_rows(beside: Beside) -> list[tuple[str, ...]]:
             shown(one.total_pj),
             shown(one.same_numbers_pj),
             "" if one.ratio is None else f"{one.ratio:.3g}",
-            _crossing(beside.break_even[one.name].network),
+            beside.break_even[one.name].network.text,
         )
         for one in beside.baselines
     ]
-
-
-def _crossing(found: Crossing) -> str:
-    """`0.21`, `1.7 (always cheaper)`, or why there is none."""
-    why = found.reason.partition(":")[0].splitlines()[0] if found.reason else ""
-    if found.rate is None:
-        return why
-    return f"{found.rate:.3g} ({why})" if why else f"{found.rate:.3g}"
 
 
 def _notes(beside: Beside) -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dse.config import SweepConfig
     from dse.runfolder import RunFolder
     from energy_models import HardwareProfile
-    from reports.data import Profile, ReportData
+    from reports.data import Opponent, Profile, ReportData
     from reports.evidence import EnergyDraws
     from reports.points import LayerRow
     from reports.record import TrialRecord
@@ -176,7 +176,35 @@ def report_data(
         ),
         citation=_citations(config),
         energy_draws=energy_draws(folder, config, records),
+        opponents=tuple(_opponents(folder, config, best, loaded)),
     )
+
+
+def _opponents(
+    folder: RunFolder,
+    config: SweepConfig,
+    points: Sequence[TrialRecord],
+    profiles: Sequence[HardwareProfile],
+) -> Iterator[Opponent]:
+    """The ANN of the same shape beside each point, on each profile."""
+    from dse.pricing import admit, opponents
+    from energy_models import ModelCounts
+    from reports.data import Opponent
+
+    for point in points:
+        counts = admit(ModelCounts.from_dict(folder.counts(point)), config.allow_uncounted)
+        for profile in profiles:
+            for one, found in opponents(counts, profile):
+                yield Opponent(
+                    point=point.name,
+                    profile=profile.name,
+                    name=one.name,
+                    energy_pj=one.total_pj,
+                    same_numbers_pj=one.same_numbers_pj,
+                    break_even=found.network.text,
+                    rate=found.network.measured_rate,
+                    accuracy=one.accuracy_note,
+                )
 
 
 def _priced_again(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from energy_models.units import format_count, format_energy
+from energy_models.units import format_count, format_energy, format_time
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,11 @@ def test_rounding_moves_on_to_the_next_unit(energy_pj: float, text: str) -> None
 
 def test_rounding_moves_on_to_the_next_prefix() -> None:
     assert format_count(999_999) == "1 M"
+
+
+@pytest.mark.parametrize(
+    ("time_s", "text"),
+    [(2.5, "2.5 s"), (0.004, "4 ms"), (1.8e-6, "1.8 µs"), (3.5e-9, "3.5 ns"), (0.9999e-3, "1 ms")],
+)
+def test_times(time_s: float, text: str) -> None:
+    assert format_time(time_s) == text
