@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from energy_models.columns import Columns
 from energy_models.counts import ModelCounts
 from energy_models.errors import CountsError
 from energy_models.layers import LayerCounts
-from energy_models.models import chip
+from energy_models.models import chip, sram
 from energy_models.profile import HardwareProfile
 from energy_models.rates import evaluations
 
@@ -21,6 +22,7 @@ _NOTES = (
     "weights: those of the layers; biases, and scales of binary weights, are not in it",
     "activations: what enters and leaves the largest layer at one time step; a spike has one "
     "bit, values of a layer that is not known to feed neurons have the full width",
+    "area: of a sram profile that of the memories, without arithmetic: a lower bound",
 )
 
 
@@ -30,7 +32,7 @@ class Footprint:
 
     weight_bits : of all layers      state_bits : of neurons that keep a potential between steps
     activation_bits : of the largest layer: what enters and leaves it at one step
-    area_mm2 : of as many chips as hold the network
+    area_mm2 : of as many chips as hold the network; of kind sram, of the memories alone
     refusals : name of a field -> reason
     """
 
@@ -151,14 +153,17 @@ def _activations(counts: ModelCounts, width: int | str) -> float:
 
 
 def _area(counts: ModelCounts, profile: HardwareProfile) -> float:
+    columns = Columns.side_by_side([counts])
+    if profile.kind == "sram":
+        memories = float(sram.areas_mm2(columns, profile)[0])
+        if math.isnan(memories):
+            raise _Refused(f"{profile.name}: the SRAM curve has no area for one of the memories")
+        return memories
     if profile.area is None:
-        reasons = {
-            "op-only": "operations only: their units have no area here",
-            "sram": "the area of the memories is in the CACTI table and not added up yet",
-        }
-        raise _Refused(f"{profile.name}: {reasons.get(profile.kind, 'the profile has no area')}")
-    chips = chip.chips_needed(Columns.side_by_side([counts]), profile)
-    return float(chips[0]) * profile.area.value_mm2
+        is_op_only = profile.kind == "op-only"
+        reason = "operations only: their units have no area here"
+        raise _Refused(f"{profile.name}: {reason if is_op_only else 'the profile has no area'}")
+    return float(chip.chips_needed(columns, profile)[0]) * profile.area.value_mm2
 
 
 def _known(width: int | str) -> int:

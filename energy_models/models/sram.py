@@ -72,6 +72,26 @@ def bill(columns: Columns, profile: HardwareProfile) -> Bill:
     )
 
 
+def areas_mm2(columns: Columns, profile: HardwareProfile) -> Floats:
+    """(designs,) area of the memories of all layers; NaN where the curve has no area for one."""
+    memory = profile.memory
+    if memory is None:
+        raise ValueError("a profile of kind sram without memory")  # refused when it was loaded
+    curve = curve_of(memory.sram)
+    total = np.zeros(len(columns.counts))
+    places: dict[str | int, Floats] = {}
+    for index, traffic in enumerate(_traffic(columns, profile, memory)):
+        # a state is read and written in the same memory; all others are apart
+        place = "states" if traffic.component == "state_memory" else index
+        held = np.where(traffic.data > 0, traffic.held_bits, 0.0)
+        places[place] = np.maximum(places.get(place, held), held)
+    for held in places.values():
+        is_there = held > 0
+        area = curve.area_mm2(np.where(is_there, held / BITS_PER_BYTE, 1.0))
+        total += columns.by_design(np.where(is_there, area, 0.0))
+    return total
+
+
 def _traffic(columns: Columns, profile: HardwareProfile, memory: Memory) -> Iterator[Traffic]:
     policy = op_only.Policy.of(columns, profile)
     evaluations = columns["evaluations"]
@@ -83,7 +103,8 @@ def _traffic(columns: Columns, profile: HardwareProfile, memory: Memory) -> Iter
     is_full = profile.switches.reuse == "full"
     fetched_once = columns["weights"] * evaluations * policy.times
     weights = effective + (np.minimum(dense, fetched_once) if is_full else dense)
-    weight_bits = np.where(columns["has_binary_weights"] > 0, 1.0, memory.weight_bits)
+    is_binary = columns["has_binary_weights"] > 0
+    weight_bits = np.where(is_binary, columns["binary_weight_bits"], memory.weight_bits)
     yield Traffic(
         "weight_memory",
         "weights",

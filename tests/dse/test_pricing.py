@@ -1,7 +1,11 @@
 """Pricing: the energy of a record, and operators that a sweep admits by name."""
 
-from dse.pricing import admit, price
-from energy_models import LayerCounts, ModelCounts, OpCounts, Uncounted
+from dataclasses import replace
+
+import numpy as np
+
+from dse.pricing import admit, energy_draws, missing, opponents, price
+from energy_models import LayerCounts, ModelCounts, OpCounts, Uncounted, load_profile
 
 COUNTS = ModelCounts(
     samples=1,
@@ -23,3 +27,28 @@ def test_admitted_by_name_it_costs_nothing_and_is_said():
     assert price(admitted, ["cmos45-fp32"])["cmos45-fp32"]["total_pj"] == 46.0
     assert admitted.assumptions == ("not counted, admitted by name: aten.strange",)
     assert admit(COUNTS, ["aten.other"]) is COUNTS
+
+
+def test_draws_of_designs_meet_the_same_hardware():
+    bigger = replace(COUNTS, uncounted={}, layers=(replace(COUNTS.layers[0], name="other"),))
+    designs = [replace(COUNTS, uncounted={}), None, bigger]
+    draws = energy_draws(designs, {"energy_pj_x": "cmos45-int8+node=7nm"})
+    assert draws is None  # a MAC has no range there
+    draws = energy_draws(designs, {"energy_pj_x": "gpu-quadro-k4000"})
+    assert draws is not None
+    table = draws.energies_pj["energy_pj_x"]
+    assert table.shape == (1000, 3)
+    assert np.array_equal(table[:, 0], table[:, 2])
+    assert np.isnan(table[:, 1]).all()
+    assert table[:, 0].std() > 0
+    assert any("energy.mac" in text for text in draws.drawn)
+
+
+def test_what_a_design_would_do_without_a_price():
+    found = missing(replace(COUNTS, uncounted={}), ["cmos45-fp32", "truenorth"])
+    assert list(found) == ["truenorth"]
+    assert found["truenorth"][0].startswith("fc: no energy for mac")
+
+
+def test_the_ordinary_network_is_no_opponent_of_itself():
+    assert opponents(replace(COUNTS, uncounted={}), load_profile("cmos45-fp32")) == ()

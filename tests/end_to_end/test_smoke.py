@@ -154,6 +154,38 @@ def test_the_report_on_other_hardware(run):
     assert dse("report", "runs/smoke", folder=folder).returncode == 0
 
 
+def test_the_report_on_hardware_with_ranges_and_a_host(run):
+    folder, _ = run
+    names = "cmos45-sram-int8,truenorth+host=cmos45-int8"
+    done = dse("report", "runs/smoke", "--hardware", names, "--out", "again", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "on the front" in done.stdout
+    with (folder / "again/smoke/pareto.csv").open() as file:
+        shares = [float(row["front_probability"]) for row in csv.DictReader(file)]
+    assert shares
+    assert all(0 <= share <= 1 for share in shares)
+    page = (folder / "again/smoke/report.html").read_text(encoding="utf-8")
+    assert "What the energy constants leave open" in page
+    assert "Beside the ordinary network of the same shape" in page
+    assert "ANN, same hardware, zero-skipping" in page
+    assert "curve<br>" in page
+    assert dse("report", "runs/smoke", folder=folder).returncode == 0
+
+
+def test_a_chip_without_a_price_is_refused_before_training(run):
+    folder, _ = run
+    options = ("--set", "hardware=[truenorth]", "--out", "runs/refused")
+    done = dse("run", "smoke", *options, folder=folder)
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        f'hardware "truenorth" cannot price variant {name}'
+        for name in ("ann", "bnn", "snn", "s2nn")
+    ]
+    assert "truenorth+host=cmos45-int8" in lines[0]
+    assert not (folder / "runs/refused").exists()
+
+
 def test_a_profile_that_changed_since_is_told_and_prices_again(run):
     folder, _ = run
     shipped = Path(energy_models.__file__).parent / "hardware" / "cmos45-fp32.yaml"

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from energy_models import (
@@ -15,6 +16,9 @@ from energy_models import (
     estimate,
     load_profile,
 )
+from energy_models.columns import Columns
+from energy_models.curves import curve_of
+from energy_models.models import sram
 from energy_models.profile import Sram, SramPoint
 
 # an access of 64 bits costs 2 pJ in a memory of any size up to 1 KiB
@@ -197,3 +201,33 @@ def test_a_memory_that_the_curve_does_not_span_is_missing_or_lies_in_the_dram() 
 def test_counts_without_operands_are_refused_by_name() -> None:
     energy = priced(real_layer(operands=()))
     assert energy.missing == ("conv: what flowed in is not recorded: count it again",)
+
+
+def test_ternary_weights_have_two_bits() -> None:
+    ternary = OpCounts(binary=60, dense_binary=60)
+    layer = real_layer(ops=ternary, weight_kind="binary", weight_bits=2)
+    (priced_layer,) = priced(layer).layers
+    # 12 weights of 2 bits: 0.375 accesses * 2 pJ
+    assert priced_layer.energy_pj["weight_memory"] == pytest.approx(0.75)
+
+
+def test_a_module_called_twice_fetches_twice() -> None:
+    row = real_layer(ops=OpCounts(mac=120, dense_mac=120), calls=TWO)
+    (layer,) = priced(row).layers
+    # 2 * 12 weights of 8 bits: 3 accesses * 2 pJ
+    assert layer.energy_pj["weight_memory"] == pytest.approx(6.0)
+
+
+def test_the_area_is_that_of_the_memories() -> None:
+    updates = {"compare": 50, "integrate": 50, "state_read": 25, "state_write": 25}
+    columns = Columns.side_by_side(
+        [ModelCounts(samples=1, layers=(spiking_layer(), neurons(**updates)), time_steps=2)]
+    )
+    profile = load_profile("cmos45-sram-int8")
+    curve = curve_of(profile.memory.sram)
+    # 12 weights and 200 / 2 input bits; 25 bits of spikes, 25 states of 16 bits: four memories,
+    # each below 1 KiB, so each as large as one of 1 KiB
+    [one] = curve.area_mm2(np.array([1024.0]))
+    assert sram.areas_mm2(columns, profile)[0] == pytest.approx(4 * one)
+    # Horowitz's points have no area
+    assert np.isnan(sram.areas_mm2(columns, load_profile("cmos45-cache-int8"))[0])
