@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ _OPS = (
     *("dense_mac", "dense_ac", "dense_graded", "dense_binary"),
 )
 _UPDATES = ("state_read", "leak", "integrate", "compare", "reset", "state_write")
+_ops_of = attrgetter(*_OPS)
+_updates_of = attrgetter(*_UPDATES)
 _FIELDS: dict[str, Callable[[LayerCounts], float]] = {
     "outputs": lambda row: row.outputs,
     "neurons": lambda row: row.neurons,
@@ -65,10 +68,8 @@ class Columns:
         """The rows of several designs."""
         rows = tuple(row for one in counts for row in one.layers)
         sizes = [len(one.layers) for one in counts]
-        ops = _table([[getattr(row.ops, name) for name in _OPS] for row in rows], _OPS)
-        updates = _table(
-            [[getattr(row.updates, name) for name in _UPDATES] for row in rows], _UPDATES
-        )
+        ops = _table([_ops_of(row.ops) for row in rows], _OPS)
+        updates = _table([_updates_of(row.updates) for row in rows], _UPDATES)
         others = _table([[read(row) for read in _FIELDS.values()] for row in rows], tuple(_FIELDS))
         has_neurons = [is_fed for one in counts for is_fed in _has_neurons(one)]
         return cls(
@@ -103,6 +104,6 @@ def _has_neurons(counts: ModelCounts) -> list[bool]:
     return [row.name in fed for row in counts.layers]
 
 
-def _table(values: list[list[float]], names: Sequence[str]) -> dict[str, Floats]:
+def _table(values: Sequence[Sequence[float]], names: Sequence[str]) -> dict[str, Floats]:
     table = np.array(values, dtype=np.float64).reshape(len(values), len(names)).T.copy()
     return dict(zip(names, table, strict=True))

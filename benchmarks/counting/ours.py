@@ -13,7 +13,7 @@ from benchmarks.counting.truth import is_within
 from dse.counting import count as counting
 from energy_models.counts import ModelCounts
 from energy_models.estimate import estimate
-from energy_models.profile import load_profile
+from energy_models.shelf import load_profile
 
 PROFILE = "cmos45-fp32"
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from energy_models.bill import Bill, Gap, Term
 from energy_models.columns import Columns, Floats, Mask
@@ -59,6 +60,8 @@ def steps_pj(row: LayerCounts, profile: HardwareProfile) -> tuple[float, ...]:
     Known where every class of the row is charged effective. Steps do not record abs(k), so graded
     products that accumulate leave them unknown as well.
     """
+    if not row.steps:
+        return ()
     policy = _policy_of(row, profile)
     present = [
         name
@@ -72,14 +75,15 @@ def steps_pj(row: LayerCounts, profile: HardwareProfile) -> tuple[float, ...]:
     if not present or is_dense or constants.get("graded") == "ac":
         return ()
     due = {name: constant for name, constant in constants.items() if name not in profile.excludes}
-    if any(constant not in profile.prices for constant in due.values()):
+    prices = profile.prices
+    if any(constant not in prices for constant in due.values()):
         return ()
     by_step = tuple(
-        sum(getattr(step, name) * profile.prices[constant].value for name, constant in due.items())
+        sum(getattr(step, name) * prices[constant].value for name, constant in due.items())
         for step in row.steps
     )
     times = row.reused_steps if profile.switches.first_layer == "every-step" else 1
-    return by_step if times == 1 or not by_step else (sum(by_step),) * times
+    return by_step if times == 1 else (sum(by_step),) * times
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class Policy:
     """
 
     has_one_class: Mask
-    its_class: Floats
+    its_class: NDArray[np.intp]
     dense: Mapping[str, Mask]
     times: Floats
 
@@ -119,6 +123,7 @@ def _of_own(columns: Columns, profile: HardwareProfile) -> Bill:
     is_refused = np.zeros(len(columns.rows), dtype=np.bool_)
     for gap in refused:
         is_refused |= gap.where
+    prices = profile.prices
     terms: list[Term] = []
     gaps = list(refused)
     items = [
@@ -129,7 +134,7 @@ def _of_own(columns: Columns, profile: HardwareProfile) -> Bill:
     for component, event, constant, quantity in items:
         if event in profile.excludes:
             continue
-        if constant in profile.prices:
+        if constant in prices:
             terms.append(Term(component, f"energy.{constant}", quantity))
         elif (quantity > 0).any():
             gaps.append(Gap(f"no energy for {constant}", quantity > 0))
@@ -155,12 +160,13 @@ def _uncharged(columns: Columns, profile: HardwareProfile, policy: Policy) -> It
     due = [name for name in CLASSES if name not in profile.excludes]
     effective_of_all = sum((columns[name] for name in CLASSES), np.zeros(len(columns.rows)))
     dense_of_all = sum((columns[f"dense_{name}"] for name in CLASSES), effective_of_all * 0)
+    is_due = np.array([name in due for name in CLASSES])
     for index, name in enumerate(CLASSES):
         if name not in due:
             continue
         # products of every class stand in the one dense count
         is_sole = policy.has_one_class & (policy.its_class == index)
-        is_apart = ~policy.has_one_class | (~np.isin(policy.its_class, _indices(due)))
+        is_apart = ~policy.has_one_class | ~is_due[policy.its_class]
         effective = np.where(is_sole, effective_of_all, np.where(is_apart, columns[name], 0.0))
         dense = np.where(is_sole, dense_of_all, columns[f"dense_{name}"])
         short = policy.dense[name] & (dense < effective * (1 - _ROUNDED))
@@ -177,10 +183,6 @@ def _uncharged(columns: Columns, profile: HardwareProfile, policy: Policy) -> It
         unknown &= columns["graded_accumulates"] == 0
         if unknown.any():
             yield Gap("no graded_accumulates for the graded products", unknown)
-
-
-def _indices(names: list[str]) -> list[int]:
-    return [CLASSES.index(name) for name in names]
 
 
 def _products(

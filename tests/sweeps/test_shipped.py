@@ -7,7 +7,7 @@ import pytest
 from dse.config import SweepConfig, Vocabulary, dump_sweep, load_sweep
 from dse.space import Space
 from dse.sweepfile import shipped
-from energy_models.profile import load_profile
+from energy_models.shelf import load_profile
 
 README = Path(__file__).parents[2] / "sweeps" / "README.md"
 
