@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 import numpy as np
@@ -55,6 +55,7 @@ class Columns:
         first_elements and second_elements (values of the operands that are no weights), is_unit
         (they are spikes or signs), has_neurons (its output goes into neurons at once)
     time_steps : (designs,)
+    derived : what a model made of the rows alone, so that its next profile need not
     """
 
     counts: tuple[ModelCounts, ...]
@@ -62,6 +63,7 @@ class Columns:
     design: NDArray[np.intp]
     of: dict[str, Floats]
     time_steps: Floats
+    derived: dict[str, object] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def side_by_side(cls, counts: Sequence[ModelCounts]) -> Columns:
