@@ -7,7 +7,7 @@ of a profile, or with thousands of draws of them at once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -97,13 +97,15 @@ class Bill:
 
     duration : None where the profile has no times
     notes : what the model assumed, by design, beyond what the profile says
+    warnings : by design, what makes a total another thing than it seems
     """
 
     terms: tuple[Term, ...]
     network: tuple[NetworkTerm, ...] = ()
     gaps: tuple[Gap, ...] = ()
     duration: Duration | None = None
-    notes: Mapping[int, tuple[str, ...]] | None = None
+    notes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    warnings: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     def layers_pj(self, values: Values) -> dict[str, Floats]:
         """Component -> (..., rows) pJ."""
@@ -120,7 +122,9 @@ class Bill:
         for term in self.network:
             energy_pj = term.quantity * values[term.constant]
             if term.timed and self.duration is not None:
-                energy_pj = energy_pj * self.duration.seconds(values) * NS_PER_S * PJ_PER_MW_NS
+                time_ns = self.duration.seconds(values) * NS_PER_S
+                # hardware that is not used has no time, and needs no power
+                energy_pj = energy_pj * np.where(term.quantity > 0, time_ns, 0.0) * PJ_PER_MW_NS
             known = found.get(term.component)
             found[term.component] = energy_pj if known is None else known + energy_pj
         return found

@@ -164,16 +164,16 @@ def estimate(
     ]
     missing += [gap.text for gap in bill.gaps if gap.of_network and gap.where[0]]
     network = {name: float(pj[0]) for name, pj in bill.network_pj(values).items()}
-    seconds = None if bill.duration is None else float(bill.duration.seconds(values)[0])
-    notes = () if bill.notes is None else bill.notes.get(0, ())
+    seconds = math.nan if bill.duration is None else float(bill.duration.seconds(values)[0])
+    notes = bill.notes.get(0, ())
     return EnergyBreakdown(
         profile=profile.name,
         layers=layers,
         network=network,
         missing=(*missing, *(f"uncounted: {operator}" for operator in counts.uncounted)),
         assumptions=(*counts.assumptions, *_assumptions(counts, profile, bill), *notes),
-        warnings=counts.warnings,
-        latency_s=seconds,
+        warnings=(*counts.warnings, *bill.warnings.get(0, ())),
+        latency_s=None if math.isnan(seconds) else seconds,
         intervals=intervals(columns, bill, profile, draws, seed) if uncertainty else None,
     )
 

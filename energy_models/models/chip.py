@@ -9,6 +9,7 @@ every other term. What a source reports without saying which of the two it is co
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from energy_models.models import op_only
 from energy_models.profile import HardwareProfile
 
 _PER_SPIKE = ("spike", "message", "hop")
+_EVENTS = ("state_read", "leak", "integrate", "compare", "reset", "state_write")
 
 
 def bill(columns: Columns, profile: HardwareProfile) -> Bill:
@@ -31,19 +33,18 @@ def bill(columns: Columns, profile: HardwareProfile) -> Bill:
     takes real, signed or graded values is none, nor is a product of two activations: it has a
     price of its own, or is the host's, or is a gap.
     """
-    is_spiking = _is_spiking(columns)
-    events = (columns["ac"] + columns["binary"]) * is_spiking
+    places = _Places.of(columns, profile)
+    events = (columns["ac"] + columns["binary"]) * places.on_chip
     terms, gaps = _synaptic(columns, profile, events)
-    gaps += _as_reported(columns, profile)
-    hosted = _hosted(columns, profile, ~is_spiking)
-    is_all_in = _is_all_in(profile)
+    gaps += _as_reported(profile, places)
+    hosted = _hosted(columns, profile, places)
     network: list[NetworkTerm] = []
-    duration = _duration(columns, profile, events)
-    if not is_all_in:
-        neurons = _neurons(columns, profile)
+    duration = _duration(columns, profile, places, events)
+    if not _is_all_in(profile):
+        neurons = _neurons(_of_rows(columns, places.on_chip), profile)
         terms += neurons.terms
         gaps += neurons.gaps
-        rest = _network(columns, profile, duration)
+        rest = _network(columns, profile, places, duration)
         network += rest.network
         gaps += rest.gaps
     return Bill(
@@ -51,8 +52,35 @@ def bill(columns: Columns, profile: HardwareProfile) -> Bill:
         network=tuple(network),
         gaps=(*gaps, *hosted.gaps),
         duration=duration,
-        notes=_notes(columns, profile, is_spiking),
+        notes=_notes(columns, profile, places),
+        warnings=_warnings(columns, profile, places),
     )
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where each row runs.
+
+    on_chip : (rows,) layers whose every product is a synaptic event, and neurons that spike; with a
+        host, a network of which no layer is such runs there whole, its neurons too
+    is_used : (designs,) whether the chip does anything
+    """
+
+    on_chip: Mask
+    is_used: Mask
+
+    @classmethod
+    def of(cls, columns: Columns, profile: HardwareProfile) -> _Places:
+        is_neuron = columns["is_neuron"] > 0
+        is_event = _is_spiking(columns)
+        if profile.host_profile is None:
+            return cls(is_event, np.ones(len(columns.counts), dtype=np.bool_))
+        is_layer = ~is_neuron & (_products_of(columns) > 0)
+        is_used = columns.by_design((is_layer & is_event).astype(np.float64)) > 0
+        has_layers = columns.by_design(is_layer.astype(np.float64)) > 0
+        is_used |= ~has_layers
+        is_silent = is_neuron & np.isnan(columns["spikes_out"])  # what they send are no spikes
+        return cls(is_event & ~is_silent & is_used[columns.design], is_used)
 
 
 def steps_pj(row: LayerCounts, profile: HardwareProfile) -> tuple[float, ...]:
@@ -78,6 +106,19 @@ def chips_needed(columns: Columns, profile: HardwareProfile) -> Floats:
             held = columns.by_design(columns[field] * is_spiking)
             needed = np.maximum(needed, np.ceil(held / profile.capacity[name].value))
     return needed
+
+
+def _products_of(columns: Columns) -> Floats:
+    names = (*CLASSES, *(f"dense_{name}" for name in CLASSES))
+    return sum((columns[name] for name in names), np.zeros(len(columns.rows)))
+
+
+def _of_rows(columns: Columns, mask: Mask) -> Columns:
+    """The same rows, of which only those of the mask did anything as neurons."""
+    return columns.with_fields(
+        is_neuron=columns["is_neuron"] * mask,
+        **{event: columns[event] * mask for event in _EVENTS},
+    )
 
 
 def _is_spiking(columns: Columns) -> Mask:
@@ -106,36 +147,33 @@ def _synaptic(
     return terms, _needs(profile, "ac", events * (1 - is_apart))
 
 
-def _as_reported(columns: Columns, profile: HardwareProfile) -> list[Gap]:
-    everywhere = np.ones(len(columns.counts), dtype=np.bool_)
+def _as_reported(profile: HardwareProfile, places: _Places) -> list[Gap]:
     return [
-        _of_network(f"energy.{event} is as reported: what it holds is not published", everywhere)
+        _of_network(
+            f"energy.{event} is as reported: what it holds is not published", places.is_used
+        )
         for event, one in profile.prices.items()
         if one.scope == "as-reported"
     ]
 
 
-def _hosted(columns: Columns, profile: HardwareProfile, is_other: Mask) -> Bill:
-    """What is no synaptic event: by a price of the chip's own, by the host, or a gap."""
+def _hosted(columns: Columns, profile: HardwareProfile, places: _Places) -> Bill:
+    """What does not run on the chip: by a price of the chip's own, by the host, or a gap."""
+    elsewhere = ~places.on_chip
     products = [*CLASSES, *(f"dense_{name}" for name in CLASSES)]
     fields = [*products, "graded_accumulates", "has_bias"]
-    rest = columns.with_fields(**{name: columns[name] * is_other for name in fields})
+    rest = columns.with_fields(**{name: columns[name] * elsewhere for name in fields})
     if "mac" in profile.prices:
-        return op_only.bill(_without_neurons(rest), profile)
+        return op_only.bill(_of_rows(rest, np.zeros_like(elsewhere)), profile)
     host = profile.host_profile
     if host is None:
         return Bill((), gaps=tuple(_homeless(rest, profile)))
-    theirs = op_only.bill(_without_neurons(rest), host)
+    is_counted = profile.switches.neuron_updates == "counted"
+    theirs = op_only.bill(_of_rows(rest, elsewhere & is_counted), host)
     return Bill(
         tuple(Term("host", f"host.{term.constant}", term.quantity) for term in theirs.terms),
         gaps=tuple(Gap(f"host {host.name}: {gap.text}", gap.where) for gap in theirs.gaps),
     )
-
-
-def _without_neurons(columns: Columns) -> Columns:
-    nothing = np.zeros(len(columns.rows))
-    events = ("state_read", "leak", "integrate", "compare", "reset", "state_write")
-    return columns.with_fields(**dict.fromkeys(events, nothing))
 
 
 def _homeless(rest: Columns, profile: HardwareProfile) -> Iterator[Gap]:
@@ -180,50 +218,73 @@ def _neurons(columns: Columns, profile: HardwareProfile) -> Bill:
     return Bill(tuple(terms), gaps=tuple(gaps))
 
 
-def _network(columns: Columns, profile: HardwareProfile, duration: Duration | None) -> Bill:
-    """Static power, the fixed part, and what enters."""
-    designs = len(columns.counts)
-    everywhere = np.ones(designs, dtype=np.bool_)
+def _network(
+    columns: Columns, profile: HardwareProfile, places: _Places, duration: Duration | None
+) -> Bill:
+    """Static power, the fixed part, and what enters; nothing of a chip that is not used."""
     terms, gaps = [], []
+    used = places.is_used
     if profile.switches.static == "counted" and "static" not in profile.excludes:
         if not profile.power:
-            gaps.append(_of_network("no static power", everywhere))
+            gaps.append(_of_network("no static power", used))
         elif duration is None:
-            gaps.append(_of_network("no time for the static power to flow", everywhere))
+            gaps.append(_of_network("no time for the static power to flow", used))
         else:
-            chips = chips_needed(columns, profile)
+            chips = chips_needed(columns, profile) * used
             terms += [
                 NetworkTerm("static", f"power.{name}", chips, timed=True) for name in profile.power
             ]
     if "inference" in profile.prices:
-        terms.append(NetworkTerm("fixed", "energy.inference", np.ones(designs)))
+        terms.append(NetworkTerm("fixed", "energy.inference", used.astype(np.float64)))
     elif "fixed" not in profile.excludes and "inference" not in profile.excludes:
-        gaps.append(_of_network("no energy for inference (the fixed part)", everywhere))
+        text = f"no energy for inference (the fixed part){_options_for(profile, 'inference')}"
+        gaps.append(_of_network(text, used))
     if "input_bit" in profile.prices:
-        terms.append(NetworkTerm("input_output", "energy.input_bit", _input_bits(columns)))
+        bits = _input_bits(columns, places)
+        terms.append(NetworkTerm("input_output", "energy.input_bit", bits))
     elif "input_output" not in profile.excludes and "input_bit" not in profile.excludes:
-        gaps.append(_of_network("no energy for input_bit (input and output)", everywhere))
+        gaps.append(_of_network("no energy for input_bit (input and output)", used))
     return Bill((), network=tuple(terms), gaps=tuple(gaps))
 
 
-def _input_bits(columns: Columns) -> Floats:
-    """(designs,) bits of one sample: the values that enter the first layer; a spike has one bit."""
-    found = []
-    for counts in columns.counts:
-        first = next((row for row in counts.layers if row.operands), None)
-        operand = None if first is None else first.operands[0]
-        bits = 0 if operand is None else 1 if operand.kind == "unit" else operand.bits
-        found.append(0.0 if operand is None else operand.elements * bits)
-    return np.array(found)
+def _options_for(profile: HardwareProfile, event: str) -> str:
+    """The options of the profile that price an event, if there are any."""
+    base, plus, options = profile.name.partition("+")
+    found = [
+        f"{base}+{option}={value}{plus}{options}"
+        for option, values in profile.options.items()
+        for value, overlay in values.items()
+        if event in overlay
+    ]
+    return f". An option prices it: {', '.join(found)}" if found else ""
 
 
-def _duration(columns: Columns, profile: HardwareProfile, events: Floats) -> Duration | None:
+def _input_bits(columns: Columns, places: _Places) -> Floats:
+    """(designs,) bits of a sample that enter the chip; a spike has one bit.
+
+    A sample that goes to the host enters no chip.
+    """
+    found = np.zeros(len(columns.counts))
+    elements = columns["first_elements"]
+    designs, firsts = np.unique(columns.design[elements > 0], return_index=True)
+    rows = np.flatnonzero(elements > 0)[firsts]
+    for design, row in zip(designs, rows, strict=True):
+        operand = columns.rows[row].operands[0]
+        if places.on_chip[row]:
+            found[design] = operand.elements * (1 if operand.kind == "unit" else operand.bits)
+    return found
+
+
+def _duration(
+    columns: Columns, profile: HardwareProfile, places: _Places, events: Floats
+) -> Duration | None:
+    """The time of the chip; not a number where it is not used."""
     times = profile.time
     if "step" not in times and "ac" not in times:
         return None
     return Duration(
-        steps=columns.time_steps,
-        events=columns.by_design(events),
+        steps=np.where(places.is_used, columns.time_steps, np.nan),
+        events=np.where(places.is_used, columns.by_design(events), np.nan),
         step="time.step" if "step" in times else None,
         event="time.ac" if "ac" in times else None,
         parallelism="parallelism" if profile.parallelism is not None else None,
@@ -243,13 +304,11 @@ def _of_network(text: str, where: Mask) -> Gap:
 
 
 def _notes(
-    columns: Columns, profile: HardwareProfile, is_spiking: Mask
+    columns: Columns, profile: HardwareProfile, places: _Places
 ) -> dict[int, tuple[str, ...]]:
     found: list[list[str]] = [[] for _ in columns.counts]
-    is_all_in = _is_all_in(profile)
-    is_static_paid = bool(profile.power) and profile.switches.static == "counted" and not is_all_in
     of_network = []
-    if is_all_in:
+    if _is_all_in(profile):
         of_network.append(
             "an all-in energy holds static power, memory, neurons and routing, at the activity at "
             "which it was measured: it is wrong at any other"
@@ -260,24 +319,42 @@ def _notes(
             for event in ("message", "hop")
             if event in profile.prices
         ]
-    for design, chips in enumerate(chips_needed(columns, profile)):
+    for design in np.flatnonzero(places.is_used):
         found[design] += of_network
-        if chips > 1:
-            static = "the static power of each is paid, " if is_static_paid else ""
-            found[design].append(
-                f"{chips:g} chips hold the network: {static}the traffic between them is not priced"
-            )
-            if "ac" in profile.time:
-                found[design].append(
-                    "the time is that of chips which take their events one after another: "
-                    "an upper bound"
-                )
-    if profile.host_profile is not None and profile.time and "host" not in profile.time:
-        for design in np.unique(columns.design[~is_spiking]):
-            found[int(design)].append("the time that the host needs is not known, and not counted")
-    binary = is_spiking & (columns["binary"] > 0)
+    if profile.host_profile is not None:
+        is_hosted = ~places.on_chip & (_products_of(columns) > 0)
+        for design in np.unique(columns.design[is_hosted]):
+            if places.is_used[design]:
+                found[design].append("traffic between host and chip is not priced")
+                if profile.time and "host" not in profile.time:
+                    found[design].append(
+                        "the time that the host needs is not known, and not counted"
+                    )
+    binary = places.on_chip & (columns["binary"] > 0)
     for design in np.unique(columns.design[binary]):
-        found[int(design)].append(
-            "a spike through a binary weight is a synaptic event like any other"
-        )
+        found[design].append("a spike through a binary weight is a synaptic event like any other")
     return {design: tuple(texts) for design, texts in enumerate(found) if texts}
+
+
+def _warnings(
+    columns: Columns, profile: HardwareProfile, places: _Places
+) -> dict[int, tuple[str, ...]]:
+    """What makes a total another thing than it seems."""
+    found: dict[int, list[str]] = {}
+    is_static_paid = bool(profile.power) and profile.switches.static == "counted"
+    for design, chips in enumerate(chips_needed(columns, profile)):
+        if not places.is_used[design]:
+            host = "" if profile.host_profile is None else profile.host_profile.name
+            found[design] = [
+                f"{profile.name}: no layer of this network runs on the chip: this is the price of "
+                f"the host alone, {host}"
+            ]
+        elif chips > 1:
+            static = "the static power of each is paid, " if is_static_paid else ""
+            texts = [
+                f"{chips:g} chips hold the network: {static}traffic between them is not priced"
+            ]
+            if "ac" in profile.time:
+                texts.append("events are taken one after another: time and static are upper bounds")
+            found[design] = [f"{profile.name}: {'; '.join(texts)}"]
+    return {design: tuple(texts) for design, texts in found.items()}

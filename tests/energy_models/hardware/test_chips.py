@@ -86,9 +86,10 @@ def test_two_truenorths_hold_twice_the_neurons_and_burn_twice_the_static_power()
     # 64.4 mW x 1 ms = 64.4 uJ
     assert one.network["static"] / PJ_PER_UJ == pytest.approx(64.4)
     assert two.network["static"] / PJ_PER_UJ == pytest.approx(2 * 64.4)
-    assert any(text.startswith("2 chips hold the network") for text in two.assumptions)
+    [warning] = two.warnings
+    assert "2 chips hold the network" in warning
     # the tick sets the time, not the events: it is exact
-    assert not any("an upper bound" in text for text in two.assumptions)
+    assert "upper bound" not in warning
 
 
 def test_truenorth_all_in_leaves_no_room_for_another_term() -> None:
@@ -120,7 +121,7 @@ def test_odin_of_several_cores_says_what_it_assumes() -> None:
     energy = priced("odin", layer(1000), neurons(300, 100, 5))
     # ceil(300 / 256) = 2 cores x (0.0273 + 0.1335) mW x 1000 x 26.667 ns
     assert energy.network["static"] == pytest.approx(2 * 0.1608 * 26_667)
-    assert any("an upper bound" in text for text in energy.assumptions)
+    assert "time and static are upper bounds" in energy.warnings[0]
 
 
 def keyword_net(*, rate: float) -> tuple[LayerCounts, ...]:
@@ -246,7 +247,7 @@ LACKING = {
     "odin-biological": (),
     "morphic": (),
     "neurogrid": (),
-    "loihi-fit": (_FIXED,),
+    "loihi-fit": (f"{_FIXED}. An option prices it: loihi-fit+fixed=kws-board",),
     "loihi-fit+fixed=kws-board": (),
     "loihi-spec": _NETWORK,
     "spinnaker1": _NETWORK,

@@ -297,8 +297,9 @@ def test_a_direct_coded_first_layer_is_the_host_s(full: HardwareProfile) -> None
     energy = priced(hosted, *rows)
     # 10 dense MAC x 0.23, evaluated once for three steps
     assert energy.layers[0].energy_pj == {"host": pytest.approx(2.3)}
-    # the rest as before; 16 values of 8 bits enter x 3 instead of 180
-    assert energy.total_pj == pytest.approx(2274 - 180 + 384 + 2.3)
+    # the rest as before, and no sample enters the chip: 180 less
+    assert energy.total_pj == pytest.approx(2274 - 180 + 2.3)
+    assert "traffic between host and chip is not priced" in energy.assumptions
     # the products of the host take no time of the chip, and have none of their own here
     assert energy.latency_s == pytest.approx(350e-9)
     recomputed = load_profile(f"{full.name}{HOST}+first_layer=every-step")
@@ -381,11 +382,12 @@ def test_chips_that_hold_a_network(
     energy = priced(full, *rows)
     # 2 mW x 350 ns each
     assert energy.network["static"] == pytest.approx(700 * chips)
-    note = (
-        f"{chips} chips hold the network: the static power of each is paid, "
-        "the traffic between them is not priced"
+    warning = (
+        f"{full.name}: {chips} chips hold the network: the static power of each is paid, traffic "
+        "between them is not priced; events are taken one after another: time and static are "
+        "upper bounds"
     )
-    assert (note in energy.assumptions) == (chips > 1)
+    assert energy.warnings == ((warning,) if chips > 1 else ())
 
 
 def test_weights_of_the_host_take_no_place_on_a_chip(full: HardwareProfile) -> None:
@@ -396,7 +398,8 @@ def test_weights_of_the_host_take_no_place_on_a_chip(full: HardwareProfile) -> N
 def test_chips_say_nothing_of_static_power_that_is_not_paid(full: HardwareProfile) -> None:
     rows = spiking(), replace(LIF, neurons=41)
     energy = priced(load_profile(f"{full.name}+static=excluded"), *rows)
-    assert "2 chips hold the network: the traffic between them is not priced" in energy.assumptions
+    [warning] = energy.warnings
+    assert "2 chips hold the network: traffic between them is not priced" in warning
 
 
 def test_a_time_that_is_assumed_is_shown(tmp_path: Path) -> None:
@@ -582,3 +585,37 @@ def test_a_host_must_price_operations(full: HardwareProfile) -> None:
         f'profile "{name}": host "odin" is of kind chip; '
         "a host prices operations and must be of kind op-only",
     )
+
+
+def test_a_network_of_which_nothing_runs_on_the_chip_is_the_host_s(full: HardwareProfile) -> None:
+    hosted = load_profile(full.name + HOST)
+    binary = replace(
+        spiking(), operands=(OperandCounts("unit", 30, 30, (1.0,), is_signed=True, bits=32),)
+    )
+    signs = replace(LIF, spikes_out=None)
+    energy = priced(hosted, real(), signs, binary)
+    alone = estimate(
+        ModelCounts(samples=1, layers=(real(), signs, binary), time_steps=3),
+        load_profile("cmos45-int8"),
+    )
+    # not an idle chip and a free comparison: what it costs on the host, and nothing else
+    assert energy.total_pj == pytest.approx(alone.total_pj)
+    assert energy.network.get("static", 0.0) == 0.0
+    assert energy.latency_s is None
+    assert energy.warnings == (
+        f"{hosted.name}: no layer of this network runs on the chip: this is the price of the host "
+        "alone, cmos45-int8",
+    )
+
+
+def test_neurons_that_send_no_spikes_are_the_host_s(full: HardwareProfile) -> None:
+    hosted = load_profile(full.name + HOST)
+    readout = replace(LIF, name="readout", spikes_out=None)
+    energy = priced(hosted, spiking(), LIF, readout)
+    assert energy.complete
+    of_readout = energy.layers[2].energy_pj
+    # what the host charges for the same events
+    [alone] = estimate(
+        ModelCounts(samples=1, layers=(readout,), time_steps=3), load_profile("cmos45-int8")
+    ).layers
+    assert of_readout == {"host": pytest.approx(alone.total_pj)}
