@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from scipy.optimize import brentq
@@ -109,19 +110,37 @@ def break_even(
     except CountsError as error:
         return BreakEven(profile.name, name, _none("(network)", str(error)), ())
     groups, notes = _groups(counts.layers)
+    whole, whole_ann = replace(counts, uncounted={}), replace(ann, uncounted={})
     layers = tuple(
         _crossing(
-            their_row.name,
-            replace(counts, layers=group, uncounted={}),
-            profile,
-            _layers_pj,
-            replace(ann, layers=(their_row,), uncounted={}),
-            hardware,
+            row.name,
+            [counts.layers[index] for index in group],
+            _Side(whole, profile, partial(_rows_pj, group)),
+            _Side(whole_ann, hardware, partial(_rows_pj, [place])),
         )
-        for group, their_row in zip(groups, ann.layers, strict=True)
+        for place, (row, group) in enumerate(zip(ann.layers, groups, strict=True))
     )
-    network = _crossing("(network)", counts, profile, _network_pj, ann, hardware)
+    network = _crossing(
+        "(network)",
+        counts.layers,
+        _Side(counts, profile, _network_pj),
+        _Side(ann, hardware, _network_pj),
+    )
     return BreakEven(profile.name, name, network, layers, notes)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A network on a profile, and how it is paid."""
+
+    counts: ModelCounts
+    profile: HardwareProfile
+    pay: Pay
+
+    def energy_pj(self, scale: float = 1.0) -> float:
+        """At so many times its spikes."""
+        counts = self.counts if scale == 1.0 else at_scale(self.counts, scale, self.profile)
+        return self.pay(counts, self.profile)
 
 
 class _Unpriced(Exception):
@@ -136,43 +155,34 @@ def _hardware_of(opponent: Baseline | str) -> tuple[HardwareProfile | None, str]
 
 def _groups(
     rows: Sequence[LayerCounts],
-) -> tuple[list[tuple[LayerCounts, ...]], tuple[str, ...]]:
-    """Each row of products with its neurons; notes on neurons that could belong elsewhere."""
-    products = [row for row in rows if row.operator != "neuron"]
-    places = {row.name: index for index, row in enumerate(products)}
-    groups = [[row] for row in products]
+) -> tuple[list[list[int]], tuple[str, ...]]:
+    """Indices of each row of products and its neurons; notes on neurons of several layers."""
+    products = [index for index, row in enumerate(rows) if row.operator != "neuron"]
+    places = {rows[index].name: place for place, index in enumerate(products)}
+    groups = [[index] for index in products]
     notes = []
-    for row in rows:
+    for index, row in enumerate(rows):
         if row.operator != "neuron":
             continue
         feeding = [places[name] for name in row.fed_by if name in places]
         if feeding:
-            groups[max(feeding)].append(row)
+            groups[max(feeding)].append(index)
         if len(feeding) > 1:
-            last = products[max(feeding)].name
+            last = rows[products[max(feeding)]].name
             notes.append(f"{row.name}: fed by {len(feeding)} layers, counted with {last}")
         elif not feeding:
             notes.append(f"{row.name}: nobody knows what feeds it: in the network alone")
-    return [tuple(group) for group in groups], tuple(notes)
+    return groups, tuple(notes)
 
 
-def _missing(counts: ModelCounts, profile: HardwareProfile) -> list[str]:
-    """What has no price in some rows; terms of the network are not theirs."""
+def _rows_pj(places: Sequence[int], counts: ModelCounts, profile: HardwareProfile) -> float:
+    """Energy of some rows of a network, without terms that belong to no row."""
     bill = kinds.bill(Columns.side_by_side([counts]), profile)
-    return [
-        f"{row.name}: {text}"
-        for index, row in enumerate(counts.layers)
-        for text in bill.missing_of_row(index)
-    ]
-
-
-def _layers_pj(counts: ModelCounts, profile: HardwareProfile) -> float:
-    """Energy of some rows, without terms of the network."""
-    missing = _missing(counts, profile)
-    if missing:
-        raise _Unpriced(missing[0])
-    by_component = kinds.bill(Columns.side_by_side([counts]), profile).layers_pj(values_of(profile))
-    return float(sum(energy_pj.sum() for energy_pj in by_component.values()))
+    for place in places:
+        for text in bill.missing_of_row(place):
+            raise _Unpriced(f"{counts.layers[place].name}: {text}")
+    by_component = bill.layers_pj(values_of(profile))
+    return float(sum(energy_pj[list(places)].sum() for energy_pj in by_component.values()))
 
 
 def _network_pj(counts: ModelCounts, profile: HardwareProfile) -> float:
@@ -182,36 +192,35 @@ def _network_pj(counts: ModelCounts, profile: HardwareProfile) -> float:
     return found.total_pj
 
 
-def _crossing(
-    name: str,
-    counts: ModelCounts,
-    profile: HardwareProfile,
-    pay: Pay,
-    ann: ModelCounts,
-    hardware: HardwareProfile,
-) -> Crossing:
-    rows = [row for row in counts.layers if row.operator != "neuron"]
-    rate = spike_rate(*rows)
-
-    def energy_pj(scale: float) -> float:
-        return pay(at_scale(counts, scale, profile), profile)
-
+def _crossing(name: str, rows: Sequence[LayerCounts], ours: _Side, theirs: _Side) -> Crossing:
+    """Where `ours` costs as much as `theirs`; the rate is that of the rows."""
+    products = [row for row in rows if row.operator != "neuron"]
+    rate = spike_rate(*products)
     try:
-        target_pj = pay(ann, hardware)
-        energy_pj(1.0)
+        target_pj = theirs.energy_pj()
+        ours.energy_pj()
         if rate is None:
-            has_spikes = any(row.spikes_in is not None and not row.operands for row in rows)
+            has_spikes = any(row.spikes_in is not None and not row.operands for row in products)
             return _none(name, _NO_INPUTS if has_spikes else _NO_SPIKES_ENTER)
         if rate == 0:
             return _none(name, _NO_SPIKE_CAME, rate)
-        scale, method, reason = _solve(energy_pj, target_pj, 1 / rate)
+        scale, method, reason = _solve(ours.energy_pj, target_pj, 1 / rate)
     except _Unpriced as gap:
         return _none(name, f"incomplete: {gap}", rate)
     if scale is None:
         return _none(name, reason, rate)
     found = rate * scale
-    above = _ALWAYS_ABOVE if found > 1 else ""
-    return Crossing(name, found, found * counts.time_steps, rate, method, above)
+    reason = _ALWAYS_ABOVE if found > 1 else _beyond_reach(products, scale)
+    return Crossing(name, found, found * ours.counts.time_steps, rate, method, reason)
+
+
+def _beyond_reach(rows: Sequence[LayerCounts], scale: float) -> str:
+    """The layer whose neurons would have to spike more than once a step, if there is one."""
+    needed = [((spike_rate(row) or 0.0) * scale, row.name) for row in rows]
+    rate, name = max(needed, default=(0.0, ""))
+    if rate <= 1:
+        return ""
+    return f"out of reach: {name} would need {rate:.3g} spikes per element and step"
 
 
 def _none(name: str, reason: str, measured_rate: float | None = None) -> Crossing:

@@ -36,7 +36,7 @@ _FIELDS: dict[str, Callable[[LayerCounts], float]] = {
     "is_of_activations": lambda row: row.weight_kind == "activation",
     "has_binary_weights": lambda row: row.weight_kind == "binary",
     "binary_weight_bits": lambda row: row.weight_bits or 1,
-    "evaluations": lambda row: max(1, len(row.steps), len(row.calls)),
+    "evaluations": lambda row: _evaluations(len(row.steps), len(row.calls)),
     "first_elements": lambda row: row.operands[0].elements if row.operands else 0.0,
     "second_elements": lambda row: row.operands[1].elements if len(row.operands) > 1 else 0.0,
     "is_unit": lambda row: bool(row.operands) and all(one.kind == "unit" for one in row.operands),
@@ -99,6 +99,13 @@ class Columns:
     def with_fields(self, **changed: Floats) -> Columns:
         """The same rows, some fields replaced."""
         return Columns(self.counts, self.rows, self.design, {**self.of, **changed}, self.time_steps)
+
+
+def _evaluations(steps: int, calls: int) -> int:
+    """Of a layer: one a step, or one a call, or one a step of each call that holds all steps."""
+    if steps > 1 and calls > 1 and calls % steps:
+        return steps * calls
+    return max(1, steps, calls)
 
 
 def _has_neurons(counts: ModelCounts) -> list[bool]:

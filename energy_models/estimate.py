@@ -31,8 +31,9 @@ _SWITCH_MEANS = {
     ("bias", "add"): "a bias costs one addition per output value",
     ("static", "counted"): "static power flows for as long as an inference takes",
     ("static", "excluded"): "static power is left out: this is dynamic energy only",
-    ("reuse", "full"): "a weight and an input are fetched once per evaluation of a layer",
-    ("reuse", "none"): "a weight and an input are fetched for every product anew",
+    ("reuse", "full"): "a weight is fetched for a product, and at most once per evaluation of a "
+    "layer; so is an input of a dense layer",
+    ("reuse", "none"): "a weight, and an input of a dense layer, is fetched for every product anew",
 }
 
 

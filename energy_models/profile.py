@@ -60,8 +60,8 @@ class Switches(Strict):
     neuron_updates : `counted` or `excluded`
     bias : `excluded`, or `add`: one addition per output value
     static : of a chip: its static power times the time is `counted` or `excluded`
-    reuse : of memories: a weight and an input are fetched once per evaluation (`full`), or for
-        every product anew (`none`)
+    reuse : of memories: a weight, and an input of a dense layer, is fetched at most once per
+        evaluation (`full`), or for every product anew (`none`)
     """
 
     first_layer: Literal["once", "every-step"] = "once"

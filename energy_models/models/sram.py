@@ -3,11 +3,12 @@
 Every layer has a memory for its weights, its states and its inputs, each as large as what it holds.
 Operations are charged as by the op-only kind. Beside them, per sample:
 
-- weights: a layer charged dense reads each weight once per evaluation (`reuse: full`), or once per
-  product (`none`); a layer driven by spikes reads one weight per effective product in both cases.
+- weights: one per product that is paid (`reuse: none`), or at most every weight once per evaluation
+  (`full`), whether spikes drive the layer or not.
 - inputs: a layer charged dense reads each value once per evaluation, or once per product; one
   driven by spikes scans one bit per position.
-- outputs: neurons write one bit each and step; a layer without neurons writes its values.
+- outputs: neurons write one bit each and step; a layer without neurons writes its values; those of
+  a layer that is evaluated once for T steps are written once and read T times.
 - states: read and written as the counts say: a single step from zero keeps none.
 
 A memory that the curve does not span lies in the DRAM, where the profile has one. Static power of
@@ -23,6 +24,7 @@ import numpy as np
 
 from energy_models.bill import Bill, Gap, NetworkTerm, Term
 from energy_models.columns import Columns, Floats
+from energy_models.constants import Constant
 from energy_models.curves import curve_of
 from energy_models.events import CLASSES
 from energy_models.models import op_only
@@ -65,10 +67,14 @@ def bill(columns: Columns, profile: HardwareProfile) -> Bill:
         found = _priced(traffic, curve, memory)
         terms += found.terms
         gaps += found.gaps
+    if memory.dram is None and "input_output" not in profile.excludes:
+        text = "no memory.dram: nothing brings the sample in (or leave out input_output)"
+        gaps.append(Gap(text, np.ones(len(columns.counts), dtype=np.bool_), of_network=True))
     return Bill(
         terms=(*compute.terms, *terms),
         network=_input_output(columns, memory),
         gaps=tuple(gaps),
+        notes=_notes(columns, profile, memory),
     )
 
 
@@ -81,8 +87,8 @@ def areas_mm2(columns: Columns, profile: HardwareProfile) -> Floats:
     total = np.zeros(len(columns.counts))
     places: dict[str | int, Floats] = {}
     for index, traffic in enumerate(_traffic(columns, profile, memory)):
-        # a state is read and written in the same memory; all others are apart
-        place = "states" if traffic.component == "state_memory" else index
+        # what is written and read again lies in one memory; all others are apart
+        place = traffic.what if traffic.what in ("states", "kept outputs") else index
         held = np.where(traffic.data > 0, traffic.held_bits, 0.0)
         places[place] = np.maximum(places.get(place, held), held)
     for held in places.values():
@@ -102,7 +108,7 @@ def _traffic(columns: Columns, profile: HardwareProfile, memory: Memory) -> Iter
     has_weights = columns["weights"] > 0
     is_full = profile.switches.reuse == "full"
     fetched_once = columns["weights"] * evaluations * policy.times
-    weights = effective + (np.minimum(dense, fetched_once) if is_full else dense)
+    weights = np.minimum(dense + effective, fetched_once) if is_full else dense + effective
     is_binary = columns["has_binary_weights"] > 0
     weight_bits = np.where(is_binary, columns["binary_weight_bits"], memory.weight_bits)
     yield Traffic(
@@ -132,6 +138,13 @@ def _traffic(columns: Columns, profile: HardwareProfile, memory: Memory) -> Iter
         columns["outputs"] / evaluations * memory.activation_bits,
         is_write=True,
     )
+    serves_steps = np.where(policy.times > 1, 1.0, columns["reused_steps"])  # or made anew at each
+    is_kept = (columns["has_neurons"] > 0) & (serves_steps > 1)
+    held = columns["outputs"] / evaluations * memory.activation_bits
+    values = columns["outputs"] * is_kept
+    wide = np.full(len(columns.rows), float(memory.activation_bits))
+    yield Traffic("activation_memory", "kept outputs", values, wide, held, is_write=True)
+    yield Traffic("activation_memory", "kept outputs", values * serves_steps, wide, held)
     spikes = columns["compare"] * columns["is_neuron"]
     one_bit = np.ones(len(columns.rows))
     yield Traffic("activation_memory", "spikes", spikes, one_bit, columns["neurons"], is_write=True)
@@ -153,8 +166,8 @@ def _priced(traffic: Traffic, curve: SramCurve, memory: Memory) -> Bill:
     beyond = happened & ~is_spanned
     if not beyond.any():
         return Bill(tuple(terms))
-    if memory.dram is not None and isinstance(memory.dram.bits, int):
-        moved = _accesses(traffic.data * beyond, traffic.bits, memory.dram.bits, memory)
+    if memory.dram is not None:
+        moved = _accesses(traffic.data * beyond, traffic.bits, _width(memory.dram), memory)
         return Bill((*terms, Term(traffic.component, DRAM, moved)))
     low, high = (limit / BYTES_PER_KIB for limit in curve.limit_bytes)
     gaps = tuple(
@@ -175,17 +188,44 @@ def _accesses(data: Floats, bits: Floats, access_bits: int, memory: Memory) -> F
 
 
 def _input_output(columns: Columns, memory: Memory) -> tuple[NetworkTerm, ...]:
-    """The sample comes from the DRAM once, where the profile has one."""
-    if memory.dram is None or not isinstance(memory.dram.bits, int):
+    """The sample comes from the DRAM, where the profile has one.
+
+    Events are read at every step; real values that enter at every one of T steps are taken to be
+    the same sample, and read once.
+    """
+    if memory.dram is None:
         return ()
     bits = np.where(columns["is_unit"] > 0, 1.0, memory.activation_bits)
-    accesses = _accesses(columns["first_elements"], bits, memory.dram.bits, memory)
+    steps = columns.time_steps[columns.design]
+    is_repeated = (columns["is_unit"] == 0) & (steps > 1) & (columns["evaluations"] == steps)
+    elements = columns["first_elements"] / np.where(is_repeated, steps, 1.0)
+    accesses = _accesses(elements, bits, _width(memory.dram), memory)
     entering = np.zeros(len(columns.counts))
-    designs, first_rows = np.unique(
-        columns.design[columns["first_elements"] > 0], return_index=True
-    )
-    entering[designs] = accesses[columns["first_elements"] > 0][first_rows]
+    is_fed = columns["first_elements"] > 0
+    designs, first_rows = np.unique(columns.design[is_fed], return_index=True)
+    entering[designs] = accesses[is_fed][first_rows]
     return (NetworkTerm("input_output", DRAM, entering),)
+
+
+def _width(dram: Constant) -> int:
+    if not isinstance(dram.bits, int):
+        raise ValueError("a DRAM of unpublished width")  # refused when the profile was loaded
+    return dram.bits
+
+
+def _notes(
+    columns: Columns, profile: HardwareProfile, memory: Memory
+) -> dict[int, tuple[str, ...]]:
+    texts = [
+        f"memories: {memory.weight_bits}-bit weights, {memory.state_bits}-bit states, "
+        f"{memory.activation_bits}-bit activations, {memory.fetch}; {curve_of(memory.sram).note}"
+    ]
+    if memory.dram is not None:
+        texts.append(
+            "the sample is read from the DRAM: events of every step; real values once, also where "
+            "they enter at every step"
+        )
+    return dict.fromkeys(range(len(columns.counts)), tuple(texts))
 
 
 def _dense_of(columns: Columns) -> Floats:

@@ -39,7 +39,8 @@ def flat(name: str = "cmos45-sram-int8", *, dram: bool = False) -> HardwareProfi
     memory = profile.memory.model_copy(
         update={"sram": FLAT, "dram": profile.memory.dram if dram else None}
     )
-    return profile.model_copy(update={"memory": memory})
+    excludes = profile.excludes if dram else {**profile.excludes, "input_output": "a test"}
+    return profile.model_copy(update={"memory": memory, "excludes": excludes})
 
 
 def priced(*rows: LayerCounts, profile: HardwareProfile | None = None, steps: int = 1):
@@ -124,8 +125,12 @@ def test_spikes_fetch_one_weight_a_product_and_scan_one_bit_a_position() -> None
     (layer, lif) = priced(spiking_layer(), neurons(compare=50, integrate=50), steps=2).layers
     # 40 * 0.1
     assert layer.energy_pj["synaptic_compute"] == pytest.approx(4.0)
+    # 40 products would fetch as many weights, but 12 weights at 2 steps are all there are: 24 of
+    # 8 bits are 3 accesses * 2 pJ
+    assert layer.energy_pj["weight_memory"] == pytest.approx(6.0)
+    each = priced(spiking_layer(), profile=flat("cmos45-sram-int8+reuse=none"), steps=2).layers[0]
     # 40 weights of 8 bits: 5 accesses * 2 pJ
-    assert layer.energy_pj["weight_memory"] == pytest.approx(10.0)
+    assert each.energy_pj["weight_memory"] == pytest.approx(10.0)
     # 200 positions of 1 bit: 3.125 accesses * 2 pJ; the neurons take the output at once
     assert layer.energy_pj["activation_memory"] == pytest.approx(6.25)
     # 50 bits of spikes are written: 0.78125 accesses * 2 pJ
@@ -231,3 +236,45 @@ def test_the_area_is_that_of_the_memories() -> None:
     assert sram.areas_mm2(columns, profile)[0] == pytest.approx(4 * one)
     # Horowitz's points have no area
     assert np.isnan(sram.areas_mm2(columns, load_profile("cmos45-cache-int8"))[0])
+
+
+def test_a_cached_first_layer_is_written_once_and_read_at_every_step() -> None:
+    first = real_layer(reused_steps=4, outputs=25)
+    (layer, _) = priced(first, neurons(compare=100, integrate=100), steps=4).layers
+    # 16 values in, 25 out and 4 times 25 read again: 141 values of 8 bits, 17.625 accesses * 2 pJ
+    assert layer.energy_pj["activation_memory"] == pytest.approx(35.25)
+    again = flat("cmos45-sram-int8+first_layer=every-step")
+    (layer, _) = priced(first, neurons(compare=100), profile=again, steps=4).layers
+    # made anew at each step, it goes into the neurons at once: 4 * 16 values, 8 accesses * 2 pJ
+    assert layer.energy_pj["activation_memory"] == pytest.approx(16.0)
+
+
+def test_the_sample_is_read_from_the_dram_once() -> None:
+    # 16 values of 8 bits are 2 accesses * 1300 pJ, also where they enter at each of 2 steps
+    static = real_layer(operands=(OperandCounts("real", 32, 32, bits=32),), steps=TWO)
+    for row, steps in ((real_layer(), 1), (static, 2)):
+        energy = priced(row, profile=flat(dram=True), steps=steps)
+        assert energy.network == {"input_output": pytest.approx(2600.0)}
+    # events of both steps are data: 200 bits are 3.125 accesses
+    energy = priced(spiking_layer(), profile=flat(dram=True), steps=2)
+    assert energy.network == {"input_output": pytest.approx(3.125 * 1300)}
+
+
+def test_without_a_dram_the_sample_has_no_price() -> None:
+    profile = flat()
+    profile = profile.model_copy(
+        update={"excludes": {k: v for k, v in profile.excludes.items() if k != "input_output"}}
+    )
+    assert priced(real_layer(), profile=profile).missing == (
+        "no memory.dram: nothing brings the sample in (or leave out input_output)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("steps", "calls", "evaluations"),
+    [(0, 0, 1), (4, 1, 4), (4, 4, 4), (4, 2, 8), (0, 8, 8), (1, 1, 1), (4, 8, 8)],
+)
+def test_how_often_a_layer_is_evaluated(steps: int, calls: int, evaluations: int) -> None:
+    row = real_layer(steps=(StepCounts(),) * steps, calls=(StepCounts(),) * calls)
+    columns = Columns.side_by_side([ModelCounts(samples=1, layers=(row,))])
+    assert columns["evaluations"].tolist() == [evaluations]
