@@ -29,7 +29,8 @@ _OF_ANN = (
 )
 _SKIPS = (
     "skips zeros: an activation is taken to be non-zero where the neuron spiked at least once, "
-    "as many as there were spikes and at most all; real inputs have the zeros that were measured"
+    "as many as there were spikes and at most all; where not one spike came, all are; real inputs "
+    "have the zeros that were measured"
 )
 _CHIP = (
     "operations of a 45 nm ANN against a chip: the chip's own energy holds memory, routing and "
@@ -46,10 +47,12 @@ class Baseline:
 
     name : `ANN int8`      profile : name of the profile that prices both
     total_pj : energy of the ANN, None while something is missing
-    same_numbers_pj : energy of this network on that profile, None if incomplete
+    same_numbers_pj : energy of this network on `network_on`, None if incomplete
     missing : what could not be priced, or why there is no ANN
     accuracy_note : who measured the accuracy of such an ANN
     hardware : the loaded profile, None where there is none
+    network_on : the profile that prices this network: that of the ANN, so that both are in the same
+        numbers; or the chip, which is held against the ANN itself
     """
 
     name: str
@@ -60,6 +63,7 @@ class Baseline:
     accuracy_note: str = UNMEASURED
     notes: tuple[str, ...] = ()
     hardware: HardwareProfile | None = field(default=None, repr=False, compare=False)
+    network_on: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -75,6 +79,7 @@ class Baseline:
             "profile": self.profile,
             "total_pj": self.total_pj,
             "same_numbers_pj": self.same_numbers_pj,
+            "network_on": self.network_on,
             "ratio": self.ratio,
             "missing": list(self.missing),
             "accuracy_note": self.accuracy_note,
@@ -136,23 +141,27 @@ def baselines(
         return ()
     told = accuracy_notes or {}
     return tuple(
-        _baseline(name, hardware, counts, notes, told.get(name, UNMEASURED))
-        for name, hardware, notes in _opponents(profile, counts.time_steps)
+        _baseline(name, hardware, (counts, profile), notes, told.get(name, UNMEASURED))
+        for name, hardware, notes in _opponents(counts, profile)
     )
 
 
 Opponent = tuple[str, HardwareProfile | None, tuple[str, ...]]
 
 
-def _opponents(profile: HardwareProfile, time_steps: int) -> list[Opponent]:
-    if profile.kind in ("sram", "lemaire"):
-        return _on_the_same_hardware(profile)
-    bits = math.ceil(math.log2(time_steps + 1))
+def _opponents(counts: ModelCounts, profile: HardwareProfile) -> list[Opponent]:
+    bits = math.ceil(math.log2(counts.time_steps + 1))
     of_steps = (
-        f"as many bits as tell {time_steps + 1} spike counts apart: {bits}",
+        f"as many bits as tell {counts.time_steps + 1} spike counts apart: {bits}",
         "weights are taken to be as narrow as activations",
     )
     base = "cmos45-int8" if bits == _WIDEST else f"cmos45-bits+bits={bits}"
+    if base != "cmos45-int8" and counts.ops.binary + counts.ops.dense_binary > 0:
+        base += "+binary=fit"  # of the same fit as the MAC beside it
+    if profile.kind == "lemaire":
+        return _on_the_same_hardware(profile)
+    if profile.kind == "sram":
+        return _with_memories(profile, base, bits, of_steps)
     quantised = _like(base, profile) if _NARROWEST <= bits <= _WIDEST else None
     found: list[Opponent] = [
         ("ANN fp32", _like("cmos45-fp32", profile), ()),
@@ -181,6 +190,44 @@ def _on_the_same_hardware(profile: HardwareProfile) -> list[Opponent]:
         ("ANN, same hardware", _charging(profile, "dense"), ()),
         ("ANN, same hardware, zero-skipping", _charging(profile, "effective"), (_SKIPS, again)),
     ]
+
+
+def _with_memories(
+    profile: HardwareProfile, base: str, bits: int, of_steps: tuple[str, ...]
+) -> list[Opponent]:
+    """On the very hardware, and in other numbers between memories of other widths."""
+    narrow = _in_numbers(profile, base, bits) if _NARROWEST <= bits <= _WIDEST else None
+    others: dict[str, tuple[HardwareProfile | None, tuple[str, ...]]] = {
+        "ANN fp32": (_in_numbers(profile, "cmos45-fp32", 32), ()),
+        "ANN int8": (_in_numbers(profile, "cmos45-int8+accumulator=32-bit", 8), ()),
+        f"ANN {bits}-bit": (narrow, of_steps),
+    }
+    others.pop(f"ANN {profile.number_format}", None)  # that is the same hardware
+    return [
+        *_on_the_same_hardware(profile),
+        *((name, hardware, notes) for name, (hardware, notes) in others.items()),
+    ]
+
+
+def _in_numbers(profile: HardwareProfile, base: str, bits: int) -> HardwareProfile:
+    """The same memories around the arithmetic of another profile, for weights of so many bits."""
+    numbers = load_profile(base)
+    memory = profile.memory
+    if memory is None:
+        raise ValueError("a profile of kind sram without memory")  # refused when it was loaded
+    widths = {
+        "weight_bits": bits,
+        "activation_bits": bits,
+        "state_bits": max(bits, memory.state_bits),
+    }
+    return profile.model_copy(
+        update={
+            "name": f"{profile.name}, in {numbers.number_format}",
+            "number_format": numbers.number_format,
+            "energy": numbers.energy,
+            "memory": memory.model_copy(update=widths),
+        }
+    )
 
 
 def _charging(profile: HardwareProfile, mac: Literal["dense", "effective"]) -> HardwareProfile:
@@ -230,15 +277,18 @@ def _like(base: str, profile: HardwareProfile) -> HardwareProfile:
 def _baseline(
     name: str,
     hardware: HardwareProfile | None,
-    counts: ModelCounts,
+    network: tuple[ModelCounts, HardwareProfile],
     notes: tuple[str, ...],
     accuracy_note: str,
 ) -> Baseline:
+    """One opponent of a network that is asked for on a profile."""
+    counts, profile = network
     missing: tuple[str, ...]
     if hardware is None:
         missing = (f"no profile of so many bits: from {_NARROWEST} to {_WIDEST} are priced",)
         return Baseline(name, "", None, None, missing, accuracy_note, notes)
-    own = estimate(counts, hardware)
+    on = profile if profile.kind == "chip" else hardware
+    own = estimate(counts, on)
     try:
         energy = estimate(ann_of(counts), hardware)
         total_pj, missing = energy.total_pj, energy.missing
@@ -251,20 +301,20 @@ def _baseline(
         same_numbers_pj=own.total_pj,
         missing=(*missing, *(f"this network: {text}" for text in own.missing)),
         accuracy_note=accuracy_note,
-        notes=(*_OF_ANN, *notes, *_narrow_macs(counts, hardware)),
+        notes=(*_OF_ANN, *notes, *_of_steps(counts)),
         hardware=hardware,
+        network_on=on.name,
     )
 
 
-def _narrow_macs(counts: ModelCounts, hardware: HardwareProfile) -> tuple[str, ...]:
-    """Prices of two origins: that of a binary product is an upper estimate, that of a MAC a fit."""
-    binary, mac = (hardware.prices.get(name) for name in ("binary", "mac"))
-    is_binary = counts.ops.binary + counts.ops.dense_binary > 0
-    if binary is None or mac is None or not is_binary or mac.value >= binary.value:
+def _of_steps(counts: ModelCounts) -> tuple[str, ...]:
+    """An ANN sees a static sample once; of a sequence it would need all steps."""
+    first = next((row for row in counts.layers if row.operands), None)
+    if counts.time_steps == 1 or first is None or first.reused_steps > 1:
         return ()
     return (
-        f"{hardware.name}: a MAC ({mac.value:.3g} pJ) costs less than a binary product "
-        f"({binary.value:.3g} pJ) there: compare with care",
+        "the first layer runs at every step: if the data differ from step to step (events, "
+        f"sequences), an ANN has to run at each, for {counts.time_steps} times this energy",
     )
 
 
@@ -276,7 +326,8 @@ def _ann_layer(row: LayerCounts, times: int) -> LayerCounts:
         effective *= times  # nobody knows how many elements spiked: all of them apart
     for operand in row.operands:
         effective *= _denser(operand, times)
-    effective = min(effective, dense)
+    is_silent = any(is_spiking_side(one) and one.nonzero == 0 for one in row.operands)
+    effective = dense if is_silent else min(effective, dense)
     calls = max(1, len(row.calls) // times)
     return replace(
         row,

@@ -22,12 +22,13 @@ from pydantic_core import core_schema
 
 from energy_models.errors import nearest
 from energy_models.events import ALL_EVENTS
+from energy_models.units import LARGEST
 
 UNITS = {"pj": "pJ", "mw": "mW", "ns": "ns", "mm2": "mm²", "count": ""}  # of keys, as printed
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(strict=True, ge=0, le=LARGEST, allow_inf_nan=False)]
+Positive = Annotated[float, Field(strict=True, gt=0, le=LARGEST, allow_inf_nan=False)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Bits = Annotated[int, Field(strict=True, ge=1)]
 _UNPUBLISHED = {"const": "unpublished"}
@@ -63,7 +64,7 @@ def one_of(known: tuple[str, ...]) -> OneOf:
 
 def _positive_or_unpublished(value: object) -> object:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value == "unpublished" or (is_number and 0 < float(value) < math.inf):  # type: ignore[arg-type]
+    if value == "unpublished" or (is_number and 0 < value < LARGEST):  # type: ignore[operator]
         return value
     raise ValueError("must be a number above 0, or unpublished")
 

@@ -25,7 +25,7 @@ def contradictions(profile: HardwareProfile) -> Iterator[tuple[Place, str]]:
         if event in profile.energy:
             yield ("excludes", event), f"is left out, but energy.{event} prices it. Keep one"
     built_in = {*Switches.model_fields, *(f"charge.{name}" for name in Charge.model_fields)}
-    built_in |= {"bits", "fetch", "host", "node"}
+    built_in |= {"bits", "cell", "fetch", "host", "node"}
     for option, values in profile.options.items():
         if option in built_in:
             yield ("options", option), "is the name of a switch. Choose another name"
@@ -54,7 +54,16 @@ def _of_kind(profile: HardwareProfile) -> Iterator[tuple[Place, str]]:
         "capacity": bool(profile.capacity) and kind != "chip",
         "memory": profile.memory is not None and kind not in ("lemaire", "sram"),
         "reading": profile.reading is not None and kind != "lemaire",
+        "time": bool(profile.time) and kind != "chip",
+        "parallelism": profile.parallelism is not None and kind != "chip",
+        "area": profile.area is not None and kind != "chip",
+        "widths": profile.widths is not None and kind not in ("op-only", "sram"),
+        "host": profile.host is not None and kind not in ("op-only", "chip"),
+        "charge": bool(profile.charge.model_fields_set) and not _is_charged(profile),
     }
+    for name, one in profile.capacity.items():
+        if one.range_given != (None, None):
+            yield ("capacity", name), "a range has no effect: how many chips are needed is counted"
     for section, is_wrong in sections.items():
         if is_wrong:
             yield (section,), f"a profile of kind {kind} has no {section}. Leave it out"
@@ -73,6 +82,11 @@ def _of_kind(profile: HardwareProfile) -> Iterator[tuple[Place, str]]:
         yield from wrong or _of_curve(profile.memory)
         yield from _of_lemaire(profile.memory) if kind == "lemaire" else ()
     yield from _of_chip(profile) if kind == "chip" else _of_arithmetic(profile)
+
+
+def _is_charged(profile: HardwareProfile) -> bool:
+    """Whether products are paid by class, dense or effective."""
+    return profile.kind in ("op-only", "sram") or "mac" in profile.energy
 
 
 def _of_arithmetic(profile: HardwareProfile) -> Iterator[tuple[Place, str]]:
@@ -180,6 +194,8 @@ def _of_memory(memory: Memory) -> Iterator[tuple[Place, str]]:
             yield (*place, "low_factor"), "the range must hold 1"
         if not sram.range_source:
             yield (*place, "range_source"), "missing. Say where the range is from"
+    if memory.dram is not None and not isinstance(memory.dram.bits, int):
+        yield ("memory", "dram", "bits"), "is unpublished. How many bits does an access bring?"
     data = {
         "weight": memory.weight_bits,
         "state": memory.state_bits,

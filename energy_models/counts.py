@@ -6,13 +6,12 @@ number is an exact integer total divided by the number of samples, so `round(x *
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from energy_models.errors import CountsError
-from energy_models.layers import LayerCounts, ModuleCounts, NeuronUpdates, OpCounts
+from energy_models.layers import LayerCounts, ModuleCounts, NeuronUpdates, OpCounts, problem_of
 
 SCHEMA = 1
 
@@ -107,12 +106,9 @@ class ModelCounts:
         if self.time_steps < 1:
             raise CountsError(f"counts: time_steps is {self.time_steps}; it must be at least 1")
         for layer in self.layers:
-            for name, value in (*layer.ops.to_dict().items(), *layer.updates.to_dict().items()):
-                if not math.isfinite(value) or value < 0:
-                    raise CountsError(
-                        f"counts: layer {layer.name!r}: {name} is {value}; "
-                        "a count is a finite number and not negative"
-                    )
+            problem = problem_of(layer)
+            if problem:
+                raise CountsError(f"counts: layer {layer.name!r}: {problem}")
 
     @property
     def ops(self) -> OpCounts:

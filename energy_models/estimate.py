@@ -17,6 +17,7 @@ from energy_models.models import kinds
 from energy_models.profile import SWITCHES, HardwareProfile
 from energy_models.values import values_of
 
+_NARROWEST_FLOAT = 16  # bits: fewer are codes of a quantised network
 _SWITCH_MEANS = {
     ("first_layer", "once"): "a layer evaluated once for several steps is paid once",
     (
@@ -173,10 +174,21 @@ def estimate(
         network=network,
         missing=(*missing, *(f"uncounted: {operator}" for operator in counts.uncounted)),
         assumptions=(*counts.assumptions, *_assumptions(counts, profile, bill), *notes),
-        warnings=(*counts.warnings, *bill.warnings.get(0, ())),
+        warnings=(*counts.warnings, *_mixed(counts), *bill.warnings.get(0, ())),
         latency_s=None if math.isnan(seconds) else seconds,
         intervals=intervals(columns, bill, profile, draws, seed) if uncertainty else None,
     )
+
+
+def _mixed(counts: ModelCounts) -> Iterator[str]:
+    """Layers of which one call took spikes and another real values: all are priced as real."""
+    for row in counts.layers:
+        kinds_seen = {one.kind for call in row.call_operands for one in call[:1]}
+        if row.input_kind == "real" and len(kinds_seen) > 1:
+            yield (
+                f"{row.name}: some calls took spikes, others real values; the layer is priced as "
+                "one that takes real values, at every call"
+            )
 
 
 def conventions(profile: HardwareProfile) -> Iterator[str]:
@@ -202,12 +214,17 @@ def other_numbers(counts: ModelCounts, profile: HardwareProfile) -> str | None:
     ran = max(widths, default=0)
     if ran == 0 or profile.number_format == f"fp{ran}":
         return None
+    is_quantised = ran < _NARROWEST_FLOAT
+    if is_quantised and profile.number_format == f"int{ran}":
+        return None
+    what = f"with weights of {ran} bits" if is_quantised else f"in {ran}-bit floating point"
     if profile.number_format == "unpublished":
-        return f"the network ran in fp{ran}: of {profile.name}, nobody published in which numbers"
-    return (
-        f"the network ran in fp{ran}: {profile.name} prices it as if it were in "
-        f"{profile.number_format}; nothing was quantised, and its accuracy is that of fp{ran}"
-    )
+        return f"the network ran {what}: of {profile.name}, nobody published in which numbers"
+    told = f"the network ran {what}: {profile.name} prices it as if it were in "
+    told += profile.number_format
+    if is_quantised:
+        return f"{told}; its accuracy is that of the network that ran"
+    return f"{told}; nothing was quantised, and its accuracy is that of {ran}-bit floating point"
 
 
 def _layers(columns: Columns, bill: Bill, profile: HardwareProfile) -> tuple[LayerEnergy, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from energy_models.bill import Bill
 from energy_models.columns import Columns, Floats
 from energy_models.profile import HardwareProfile
-from energy_models.values import draws_of, ranges_of
+from energy_models.values import draws_of, ranges_of, values_of
 
 LEVEL = 0.95  # share of the draws that lies inside an interval
 
@@ -30,6 +30,8 @@ class Intervals:
     """An interval per component and for the total of all that has a price.
 
     drawn : constants with a range -> low and high of it     fixed : constants without one
+    at_an_end : drawn constants whose value, with which the total is priced, is an end of its range:
+        that total lies at an end of the interval, or outside
     """
 
     components: Mapping[str, Interval]
@@ -38,6 +40,7 @@ class Intervals:
     fixed: tuple[str, ...]
     draws: int
     seed: int
+    at_an_end: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -46,6 +49,7 @@ class Intervals:
             "total": asdict(self.total),
             "drawn": {name: list(ends) for name, ends in self.drawn.items()},
             "fixed": list(self.fixed),
+            "at_an_end": list(self.at_an_end),
             "draws": self.draws,
             "seed": self.seed,
             "level": LEVEL,
@@ -68,7 +72,16 @@ def intervals(
         fixed=tuple(sorted(used - set(ranges))),
         draws=draws,
         seed=seed,
+        at_an_end=tuple(_at_an_end(profile, used)),
     )
+
+
+def _at_an_end(profile: HardwareProfile, used: Collection[str]) -> Iterator[str]:
+    values = values_of(profile)
+    for name, (low, high, _) in sorted(ranges_of(profile).items()):
+        if name in used and float(values[name]) in (low, high):
+            end = "low" if float(values[name]) == low else "high"
+            yield f"{name} is priced at the {end} end of its range"
 
 
 def _interval(energy_pj: Floats) -> Interval:

@@ -6,9 +6,16 @@ non-zero input and a non-zero weight inside the borders, *dense* is every positi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from energy_models.errors import CountsError
+
+_NOT_NEGATIVE = ("outputs", "weights", "nonzero_weights", "neurons", "spikes_in", "spikes_out")
+_OF_OPERAND = ("elements", "nonzero")
+_ROUNDED = 1e-9  # totals are divided by the number of samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,9 +313,12 @@ class LayerCounts:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> LayerCounts:
-        """Read what `to_dict` wrote."""
+        """Read what `to_dict` wrote.
+
+        Raises CountsError if more products are effective than there are positions.
+        """
         geometry = row["geometry"]
-        return cls(
+        found = cls(
             name=row["name"],
             operator=row["operator"],
             made_by=row.get("made_by", ""),
@@ -338,3 +348,29 @@ class LayerCounts:
             calls=tuple(StepCounts(**call) for call in row["calls"]),
             folded=tuple(row["folded"]),
         )
+        dense, effective = found.ops.dense, found.ops.effective
+        if dense and effective > dense * (1 + _ROUNDED):
+            raise CountsError(
+                f"count document: layer {found.name!r}: {effective:g} effective products are more "
+                f"than the {dense:g} dense ones"
+            )
+        return found
+
+
+def problem_of(layer: LayerCounts) -> str:
+    """What is impossible in the numbers of a layer; empty if nothing is."""
+    operands = (*layer.operands, *(one for call in layer.call_operands for one in call))
+    steps = (*layer.steps, *layer.calls)
+    numbers = (
+        *layer.ops.to_dict().items(),
+        *layer.updates.to_dict().items(),
+        *((name, getattr(layer, name)) for name in _NOT_NEGATIVE),
+        *((f"operand {name}", getattr(one, name)) for one in operands for name in _OF_OPERAND),
+        *((f"step {name}", value) for one in steps for name, value in one.to_dict().items()),
+    )
+    for name, value in numbers:
+        if value is not None and not 0 <= value < math.inf:
+            return f"{name} is {value}; a count is a finite number and not negative"
+    if layer.reused_steps < 1:
+        return f"reused_steps is {layer.reused_steps}; it must be at least 1"
+    return ""

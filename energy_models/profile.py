@@ -119,6 +119,7 @@ class Sram(Strict):
     low_factor: Positive | None = None
     high_factor: Positive | None = None
     range_source: str = ""
+    distribution: Literal["log-uniform", "uniform"] = "log-uniform"
     basis: Literal["silicon", "fit", "estimate", "derived", "assumption"]
     source: Text
     note: str = ""
@@ -247,14 +248,17 @@ class HardwareProfile(Strict):
             found |= {"node": nodes} if nodes else {}
         if self.memory is not None and self.kind == "sram":
             found["fetch"] = ("packed", "one-access-per-datum")
+            if self.memory.sram.curve == "cacti":
+                found["cell"] = ("itrs-lop", "itrs-hp")
         return found
 
     def rows(self) -> list[dict[str, Any]]:
         """One plain row a constant: quantity, value, unit, range, width, basis, source, note."""
         rows = [{"quantity": name, **one.row()} for name, one in self.constants().items()]
         for row in rows:
-            row["node_nm"] = row["node_nm"] or self.node_nm
-            row["voltage_v"] = row["voltage_v"] or self.voltage_v
+            owner = (row["quantity"].startswith("host.") and self.host_profile) or self
+            row["node_nm"] = row["node_nm"] or owner.node_nm
+            row["voltage_v"] = row["voltage_v"] or owner.voltage_v
         return rows + _sram_rows(self)
 
     def to_dict(self) -> dict[str, Any]:

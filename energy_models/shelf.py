@@ -16,7 +16,7 @@ from energy_models.constants import Constant, Polynomial, Share, Sourced
 from energy_models.contradictions import contradictions
 from energy_models.errors import ProfileError, nearest
 from energy_models.insufficient import insufficient
-from energy_models.profile import HardwareProfile, Overlay, Switches
+from energy_models.profile import HardwareProfile, Memory, Overlay, Switches
 from energy_models.scaling import Node, caution_of_move, node_at, scaled, unscalable
 from energy_models.yamlfile import YamlMistakes, read_yaml, validate
 
@@ -41,8 +41,14 @@ def load_profile(name: str) -> HardwareProfile:
     path = _path(base)
     profile = _read_shipped(path) if path.parent == _SHIPPED else _read(path)
     profile = _with_options(profile.model_copy(update={"name": name}), options)
-    host_name = host if is_hosted else profile.host
-    return profile if host_name is None else _hosted(profile, host_name)
+    if is_hosted:
+        return _hosted(profile, host)
+    if profile.host is None:
+        return profile
+    try:
+        return _hosted(profile, profile.host)
+    except ProfileError as error:
+        raise ProfileError([f"{path}: host: {problem}" for problem in error.problems]) from error
 
 
 def _read(path: Path) -> HardwareProfile:
@@ -86,13 +92,26 @@ def _squeezed(name: str) -> str:
 
 
 def _hosted(profile: HardwareProfile, host_name: str) -> HardwareProfile:
-    host = load_profile(host_name)
+    if profile.kind not in ("op-only", "chip"):
+        raise ProfileError(
+            f'profile "{profile.name}": a profile of kind {profile.kind} has no host. Leave it out'
+        )
+    try:
+        host = load_profile(host_name)
+    except ProfileError as error:
+        late = [text for text in host_name.split("+")[1:] if _is_option_of(profile, text)]
+        hint = f". Options of the chip go before +host: {', '.join(late)}" if late else ""
+        raise ProfileError([f"{problem}{hint}" for problem in error.problems]) from error
     if host.kind != "op-only":
         raise ProfileError(
             f'profile "{profile.name}": host "{host_name}" is of kind {host.kind}; '
             "a host prices operations and must be of kind op-only"
         )
     return profile.with_host(host)
+
+
+def _is_option_of(profile: HardwareProfile, text: str) -> bool:
+    return text.partition("=")[0] in profile.choices()
 
 
 def _with_options(profile: HardwareProfile, options: list[str]) -> HardwareProfile:
@@ -118,12 +137,21 @@ def _with_options(profile: HardwareProfile, options: list[str]) -> HardwareProfi
         "charge": profile.charge.model_copy(update=charge),
         "energy": _overlaid(profile, overlays),
     }
-    if "fetch" in changes and profile.memory is not None:
-        update["memory"] = profile.memory.model_copy(update={"fetch": changes["fetch"]})
+    if profile.memory is not None:
+        update["memory"] = _memory(profile.memory, changes)
     profile = profile.model_copy(update=update)
     if profile.widths is not None:
         profile = _at_width(profile, int(changes.get("bits", profile.widths.default)))
     return _at_node(profile, changes["node"]) if "node" in changes else profile
+
+
+def _memory(memory: Memory, changes: Mapping[str, str]) -> Memory:
+    """Another fetch, other cells; the range of a curve was that of its own cells."""
+    sram = memory.sram
+    if changes.get("cell", sram.cell) != sram.cell:
+        told = {"low_factor": None, "high_factor": None, "range_source": ""}
+        sram = sram.model_copy(update={"cell": changes["cell"], **told})
+    return memory.model_copy(update={"sram": sram, "fetch": changes.get("fetch", memory.fetch)})
 
 
 def _read_options(profile: HardwareProfile, options: list[str]) -> dict[str, str]:
@@ -204,26 +232,17 @@ def _share(share: Share, energy: Mapping[str, Constant | Polynomial]) -> Constan
 
 
 def _at_node(profile: HardwareProfile, value: str) -> HardwareProfile:
-    """Every energy, time and area moved to another node; counts of things stay."""
+    """Every energy moved to another node."""
     origin = node_at(profile.node_nm, profile.voltage_v)
     target = node_at(float(value.removesuffix("nm")))
     energy = {
         event: scaled(one, f"energy.{event}", _origin(profile, one, f"energy.{event}"), target)
         for event, one in profile.prices.items()
     }
-    time = {
-        name: scaled(one, f"time.{name}", _origin(profile, one, f"time.{name}"), target)
-        for name, one in profile.time.items()
-    }
-    area = profile.area and scaled(
-        profile.area, "area", _origin(profile, profile.area, "area"), target
-    )
     told = f"{profile.caution}. {caution_of_move(origin, target)}".removeprefix(". ")
     return profile.model_copy(
         update={
             "energy": energy,
-            "time": time,
-            "area": area,
             "node_nm": target.node_nm,
             "voltage_v": target.voltage_v,
             "title": f"{profile.title}, scaled to {target.node_nm:g} nm",

@@ -9,6 +9,7 @@ NS_PER_S = 1e9
 NS_PER_MS = 1e6
 PERCENT = 100
 BYTES_PER_KIB = 1024
+LARGEST = 1e18  # in whatever unit of a constant: more is a mistake, and sums would overflow
 BITS_PER_BYTE = 8
 
 # symbol and size in pJ, largest first

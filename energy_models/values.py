@@ -33,7 +33,7 @@ def ranges_of(profile: HardwareProfile) -> dict[str, tuple[float, float, str]]:
     if profile.memory is not None:
         sram = profile.memory.sram
         if sram.low_factor is not None and sram.high_factor is not None:
-            found[SRAM] = (sram.low_factor, sram.high_factor, "log-uniform")
+            found[SRAM] = (sram.low_factor, sram.high_factor, sram.distribution)
     return found
 
 
@@ -59,15 +59,25 @@ def described(
 def draws_of(profile: HardwareProfile, draws: int, seed: int) -> Values:
     """Constant -> (draws, 1) values from its range; a constant without one stays as it is.
 
-    The draws of a constant follow from the seed and its name alone: all designs, and all profiles
-    that quote the same range under the same name, meet the same hardware in the same draw.
+    The draws of a constant follow from the seed, its value, its range and its source: what stands
+    in a profile under several names (a spike that is taken like a MAC), or in two profiles, is one
+    number and is drawn once. So all designs meet the same hardware in the same draw.
     """
     found = {name: value.reshape(1, 1) for name, value in values_of(profile).items()}
     for name, (low, high, distribution) in ranges_of(profile).items():
-        stream = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        identity = f"{float(found[name].item())!r} {low!r} {high!r} {_source_of(profile, name)}"
+        stream = np.random.default_rng([seed, zlib.crc32(identity.encode())])
         share = stream.random((draws, 1))
         if distribution == "uniform":
             found[name] = low + share * (high - low)
         else:
             found[name] = np.exp(np.log(low) + share * (np.log(high) - np.log(low)))
     return found
+
+
+def _source_of(profile: HardwareProfile, name: str) -> str:
+    """Of the value and of the range; the same for the same number of a host."""
+    if name == SRAM and profile.memory is not None:
+        return f"{profile.memory.sram.source} {profile.memory.sram.range_source}"
+    constant = profile.constants()[name]
+    return f"{constant.source} {constant.range_source}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -11,11 +13,15 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from yaml.nodes import MappingNode, Node, SequenceNode
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from energy_models.errors import nearest
 
 Place = tuple[str | int, ...]
+_MOST_ENTRIES = 20_001  # a file of aliases of aliases never ends
+_PLAIN_NUMBER = re.compile(
+    r"[-+]?(0|[1-9]\d*|(0|[1-9]\d*)?\.\d*)([eE][-+]?\d+)?|[-+]?\.(inf|nan)", re.I
+)
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -66,13 +72,23 @@ def read_yaml(path: Path) -> tuple[Any, Places]:
 def parse_yaml(text: str, file: str) -> tuple[Any, Places]:
     """As `read_yaml`, from text that came from `file`."""
     try:
-        entries = list(_entries(yaml.compose(text, Loader=yaml.SafeLoader), ()))
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        entries = list(itertools.islice(_entries(root, ()), _MOST_ENTRIES))
+        if len(entries) == _MOST_ENTRIES:
+            raise ValueError(f"more than {_MOST_ENTRIES - 1} entries, aliases written out")
         data = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         cause = getattr(error, "problem", None) or str(error)
         raise YamlMistakes([f"{where}: not valid YAML: {cause}"]) from error
+    odd = [
+        f"{file}:{one.start_mark.line + 1}:{one.start_mark.column + 1}: {one.value[:20]}: "
+        "is another number to YAML than to a reader. Write it as a plain decimal number"
+        for one in _odd_numbers(root)
+    ]
+    if odd:
+        raise YamlMistakes(odd)
     marks: dict[Place, tuple[int, int]] = {}
     twice: dict[Place, str] = {}
     for place, node in entries:
@@ -113,10 +129,19 @@ def _problems(error: ValidationError, places: Places, model: type[BaseModel]) ->
             text = "missing. It must be given"
         else:
             text = mistake["msg"].removeprefix("Value error, ")
+            text += _hint(mistake["input"])
             if path[-1:] != ("[key]",) and not isinstance(mistake["input"], dict | list):
                 text = f"{text} (got {mistake['input']!r})"
         problems.append(places.problem(place, text))
     return list(dict.fromkeys(problems))
+
+
+def _hint(value: Any) -> str:
+    """YAML takes `5e-12` for a text."""
+    if not isinstance(value, str):
+        return ""
+    found = re.fullmatch(r"([-+]?\d+)([eE][-+]?\d+)", value)
+    return f". YAML takes it for a text: write {found[1]}.0{found[2]}" if found else ""
 
 
 def _is_of_file(part: str | int, places: Places) -> bool:
@@ -135,6 +160,20 @@ def _entries(node: Node | None, place: Place) -> Iterator[tuple[Place, Node]]:
             inner = (*place, index)
             yield inner, value
             yield from _entries(value, inner)
+
+
+def _odd_numbers(node: Node | None) -> Iterator[ScalarNode]:
+    """Octal, sexagesimal and the like: `010` is 8, and `1:30` is 90."""
+    parts: list[Node] = []
+    if isinstance(node, MappingNode):
+        parts = [value for _, value in node.value]
+    elif isinstance(node, SequenceNode):
+        parts = list(node.value)
+    elif isinstance(node, ScalarNode) and node.tag.rpartition(":")[2] in ("int", "float"):
+        if not _PLAIN_NUMBER.fullmatch(node.value):
+            yield node
+    for part in parts:
+        yield from _odd_numbers(part)
 
 
 def _keys_at(annotation: Any, place: Place) -> set[str]:

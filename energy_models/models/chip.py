@@ -37,6 +37,11 @@ def bill(columns: Columns, profile: HardwareProfile) -> Bill:
     events = (columns["ac"] + columns["binary"]) * places.on_chip
     terms, gaps = _synaptic(columns, profile, events)
     gaps += _as_reported(profile, places)
+    # without the operands nobody knows whether what met a binary weight was a spike or a sign
+    is_unknown = places.on_chip & (columns["first_elements"] == 0) & (columns["binary"] > 0)
+    is_unknown &= np.isnan(columns["spikes_in"])
+    if is_unknown.any():
+        gaps.append(Gap("what flowed in is not recorded: count it again", is_unknown))
     hosted = _hosted(columns, profile, places)
     network: list[NetworkTerm] = []
     duration = _duration(columns, profile, places, events)

@@ -145,6 +145,8 @@ def _refusal(row: LayerCounts, counts: ModelCounts) -> str:
         return "the kind of the input is not known: there are formulas for spikes and real values"
     if row.input_kind == "unit" and any(one.is_signed for one in row.operands):
         return "signed spikes have no formula"
+    if row.input_kind == "unit" and row.spikes_in is None:
+        return "how many spikes flowed in is not recorded: count it again"
     if row.input_kind == "real" and row.weight_kind == "binary":
         return "real input by binary weights has no formula: a MAC is not what happens"
     if _is_transposed(row.geometry):

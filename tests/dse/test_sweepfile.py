@@ -34,7 +34,8 @@ def _write(folder: Path, content: str | bytes) -> Path:
         (b"a:\n" * 1 + b"".join(b"k%d:\n" % i for i in range(2000)), ": has more than 2,000 "
          "entries. Is it a sweep file?"),
         (b"a: " + b"9" * 4000, ":1:1: a: is too large a number. It must be below 2^63"),
-        (b"a: 0x" + b"F" * 5000, ":1:1: a: is too large a number. It must be below 2^63"),
+        (b"a: 0x" + b"F" * 5000, f":1:4: 0x{'F' * 18}: is another number to YAML than to a reader. "
+         "Write it as a plain decimal number"),
         (b"a: 2020-01-01", ":1:1: a: is read as a date. Write a number, a list, or a word in "
          "quotes"),
         (b'a: "\\e[2J"', ":1:1: a: holds characters that cannot be printed. Write plain text"),

@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from energy_models import (
     ModelCounts,
     NeuronUpdates,
     OpCounts,
+    OperandCounts,
     StepCounts,
     Uncounted,
 )
@@ -37,7 +40,9 @@ layer = st.builds(
     LayerCounts,
     name=st.text(max_size=5),
     operator=st.sampled_from(["linear", "neuron"]),
-    ops=st.builds(OpCounts, mac=amount, ac=amount, graded=amount, dense_binary=amount),
+    ops=st.builds(OpCounts, mac=amount, ac=amount, graded=amount, dense_binary=amount).map(
+        lambda ops: replace(ops, dense_binary=ops.dense_binary + 2 * ops.effective)
+    ),
     geometry=st.none() | geometry,
     has_bias=st.booleans(),
     weight_bits=st.none() | st.just(8),
@@ -115,3 +120,27 @@ def test_other_documents_are_refused() -> None:
     with pytest.raises(CountsError) as refusal:
         ModelCounts.from_dict({"schema": 1})
     assert str(refusal.value) == "count document: missing or misshapen entry: 'samples'"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"outputs": float("nan")}, "outputs is nan"),
+        ({"weights": -5}, "weights is -5"),
+        ({"neurons": -8}, "neurons is -8"),
+        ({"spikes_out": -100.0}, "spikes_out is -100.0"),
+        ({"reused_steps": 0}, "reused_steps is 0; it must be at least 1"),
+        ({"operands": (OperandCounts("unit", 3, float("inf")),)}, "operand nonzero is inf"),
+        ({"steps": (StepCounts(ac=-1.0),)}, "step ac is -1.0"),
+    ],
+)
+def test_impossible_numbers_are_refused(change: dict[str, object], problem: str) -> None:
+    with pytest.raises(CountsError, match=re.escape(problem)):
+        ModelCounts(samples=1, layers=(replace(LayerCounts("fc", "linear"), **change),))
+
+
+def test_a_document_with_more_effective_products_than_positions_is_refused() -> None:
+    row = LayerCounts("fc", "linear", ops=OpCounts(ac=3, dense_ac=2))
+    document = ModelCounts(samples=1, layers=(row,)).to_dict()
+    with pytest.raises(CountsError, match="3 effective products are more than the 2 dense ones"):
+        ModelCounts.from_dict(document)

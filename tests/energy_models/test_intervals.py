@@ -5,7 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from energy_models import LayerCounts, ModelCounts, OpCounts, estimate, load_profile
+from energy_models import (
+    LayerCounts,
+    ModelCounts,
+    OpCounts,
+    OperandCounts,
+    estimate,
+    list_profiles,
+    load_profile,
+)
 from energy_models.values import draws_of, ranges_of, values_of
 
 COUNTS = ModelCounts(
@@ -58,6 +66,62 @@ def test_constants_without_a_range_are_fixed_and_listed() -> None:
     assert found.fixed == ("energy.mac",)
     # 1000 * 4.6
     assert found.total.low_pj == found.total.high_pj == pytest.approx(4600.0)
+
+
+def test_a_total_at_an_end_of_its_interval_says_so() -> None:
+    profile = ranged()
+    inside = estimate(COUNTS, profile, uncertainty=True).intervals
+    assert inside is not None
+    assert inside.at_an_end == ()  # 4.6 lies between 1 and 16
+    low = profile.prices["mac"].model_copy(update={"low_pj": 4.6})
+    at_end = profile.model_copy(update={"energy": {**profile.energy, "mac": low}})
+    found = estimate(COUNTS, at_end, uncertainty=True).intervals
+    assert found is not None
+    assert found.at_an_end == ("energy.mac is priced at the low end of its range",)
+    # 1000 * 4.6 is below all but the smallest draws
+    assert found.total.low_pj > 4600
+
+
+@pytest.mark.parametrize("name", list_profiles())
+def test_every_shipped_total_lies_in_its_interval_or_says_why_not(name: str) -> None:
+    rows = (
+        LayerCounts(
+            "a",
+            "linear",
+            ops=OpCounts(mac=1000, dense_mac=1000),
+            weights=10,
+            operands=(OperandCounts("real", 100, 100, bits=32),),
+        ),
+        LayerCounts(
+            "b",
+            "linear",
+            ops=OpCounts(ac=1000, dense_ac=9000),
+            weights=90,
+            spikes_in=9,
+            operands=(OperandCounts("unit", 100, 9, bits=32),),
+        ),
+    )
+    energy = estimate(ModelCounts(1, rows), load_profile(name), uncertainty=True)
+    found = energy.intervals
+    assert found is not None
+    is_inside = (
+        found.total.low_pj * (1 - 1e-9) <= energy.partial_pj <= found.total.high_pj * (1 + 1e-9)
+    )
+    assert is_inside or found.at_an_end
+
+
+def test_one_number_under_several_names_is_drawn_once() -> None:
+    # on this CPU a spike, and a binary product, are taken like a MAC
+    draws = draws_of(load_profile("cpu-xeon-e5-2630"), 100, seed=1)
+    assert np.array_equal(draws["energy.mac"], draws["energy.ac"])
+    # a host that quotes the same number meets the same hardware
+    hosted = draws_of(load_profile("truenorth+host=cmos45-int8"), 100, seed=1)
+    alone = draws_of(load_profile("cmos45-int8"), 100, seed=1)
+    assert np.array_equal(hosted["host.energy.compare"], alone["energy.compare"])
+    # other numbers are drawn apart
+    sram = draws_of(load_profile("cmos45-sram-int8"), 100, seed=1)
+    ranks = np.corrcoef(sram["memory.sram"][:, 0], sram["memory.dram"][:, 0])
+    assert abs(ranks[0, 1]) < 0.5
 
 
 def test_without_being_asked_there_are_none() -> None:

@@ -105,3 +105,27 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(YamlMistakes, match="cannot be read"):
         read_yaml(path)
+
+
+@pytest.mark.parametrize("number", ["010", "1:30", "1:30.5", "0x10", "1_000"])
+def test_a_number_that_yaml_reads_otherwise(number: str) -> None:
+    with pytest.raises(YamlMistakes) as refusal:
+        parse_yaml(f"width: {number}\n", "mine.yaml")
+    assert refusal.value.problems == [
+        f"mine.yaml:1:8: {number}: is another number to YAML than to a reader. "
+        "Write it as a plain decimal number"
+    ]
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "4.6", "1.09e-5", ".5", "1300", "2.", "+1.5E+3"])
+def test_plain_numbers_pass(number: str) -> None:
+    data, _ = parse_yaml(f"width: {number}\n", "mine.yaml")
+    assert data == {"width": float(number)}
+
+
+def test_aliases_of_aliases_end() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    with pytest.raises(YamlMistakes) as refusal:
+        parse_yaml("\n".join(lines), "mine.yaml")
+    assert "more than 20000 entries, aliases written out" in refusal.value.problems[0]

@@ -309,6 +309,6 @@ def test_nobody_published_the_numbers_of_a_machine() -> None:
     counts = ModelCounts(samples=1, layers=(row,))
     assumptions = estimate(counts, load_profile("gpu-titan-black")).assumptions
     assert (
-        "the network ran in fp32: of gpu-titan-black, nobody published in which numbers"
-        in assumptions
-    )
+        "the network ran in 32-bit floating point: of gpu-titan-black, nobody published in which "
+        "numbers"
+    ) in assumptions
