@@ -1,4 +1,4 @@
-"""Measured runs: the energy of keyword spotting on seven devices, from released power logs.
+"""Measured runs: the energy of keyword spotting on six devices, from released power logs.
 
 Blouw et al., Benchmarking keyword spotting efficiency on neuromorphic hardware, 2019, arXiv
 1812.01739: the networks 390-256-256-29 (`kws`), and the same with more copies of ten layers of 256

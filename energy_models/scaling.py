@@ -19,7 +19,8 @@ from energy_models.errors import ProfileError
 
 SOURCE = (
     "A. Stillmaker and B. Baas, Scaling equations for the accurate prediction of CMOS device "
-    "performance from 180 nm to 7 nm, Integration 58, 2017, doi 10.1016/j.vlsi.2017.02.002"
+    "performance from 180 nm to 7 nm, Integration 58, 2017, doi 10.1016/j.vlsi.2017.02.002; "
+    "coefficients as in the MIT-licensed UCLA nodeScale script, evaluated"
 )
 REPORTED_SAVING = (2.4, 3.3)  # 45 nm over 7 nm of the operations in cmos45-* and cmos7-*
 _TABLE = Path(__file__).parent / "data" / "node_scaling.csv"
@@ -91,7 +92,7 @@ def scaled(constant: _Scalable, name: str, origin: Node, target: Node) -> _Scala
     low, high = constant.range_given
     told = (
         f"{constant.value:g} at {origin}, x {factor:.4g} for the {what} of logic "
-        f"({SOURCE}, evaluated at {target})"
+        f"({SOURCE} at {target})"
     )
     changed: dict[str, object] = {
         f"value_{unit}": constant.value * factor,

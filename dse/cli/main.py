@@ -25,7 +25,7 @@ First steps:
 
   dse hardware                       the price lists, with their sources
 
-  dse validate                       published figures, recomputed with them
+  dse validate                       published figures, most of them recomputed
 
 Results go to standard output, progress to standard error. Ends with 0: done; 1: it ran but failed;
 2: you asked for something that cannot be; 130: stopped by Ctrl-C.

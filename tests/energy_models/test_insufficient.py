@@ -26,6 +26,12 @@ def test_what_the_shipped_file_holds() -> None:
     assert not set(names) & set(list_profiles())
 
 
+def test_what_was_not_re_read_is_listed_without_its_number() -> None:
+    (chip,) = (chip for chip in insufficient() if chip.name == "neurogrid")
+    assert chip.missing[0] == "its value, read again in its source"
+    assert "941" not in chip.reason
+
+
 @pytest.mark.parametrize("chip", insufficient(), ids=lambda chip: chip.name)
 def test_a_profile_of_its_name_is_refused_with_the_reason(chip) -> None:
     with pytest.raises(ProfileError) as refusal:

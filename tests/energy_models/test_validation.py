@@ -1,5 +1,8 @@
 """Published figures recomputed: what comes out, what does not, and what a changed constant does."""
 
+import contextlib
+import io
+import re
 import shutil
 from pathlib import Path
 
@@ -23,6 +26,8 @@ from energy_models.units import PJ_PER_MJ, PJ_PER_UJ
 from energy_models.validation import Case, recompute, row_named
 
 FP32 = "cmos45-fp32"
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "CHANGELOG.md", "docs/energy.md", "docs/validation.md")
 
 # PLIF network for Fashion-MNIST: products of its four layers, a batch of one step
 CONV_1 = 3 * 3 * 1 * 128 * 28 * 28  # 903,168
@@ -507,3 +512,31 @@ def test_worked_example_leaves_neurons_out() -> None:
     layers = [*plif_network(rate=RATE, time_steps=1), neurons]
     energy = energy_of(*layers, profile=f"{FP32}+neuron_updates=excluded")
     assert energy.total_pj == pytest.approx(7_930_183.68, rel=1e-12)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_claims_as_many_rows_as_there_are(page: str) -> None:
+    results = [recompute(row) for row in published()]
+    computed = sum(result.case is not None for result in results)
+    asserted = sum(result.holds is not None for result in results)
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    # `53 published figures, of papers: 40 recomputed with the price lists, 13 asserted`
+    claims = re.findall(
+        r"(\d+) published figures[^:]*: (\d+) recomputed[^.;]*?, (\d+) asserted", text
+    )
+    assert set(claims) == {(str(len(results)), str(computed), str(asserted))}
+    assert not re.search(r"\d+ published figures recomputed", text)
+
+
+def test_the_page_on_energy_runs_and_prints_what_it_says() -> None:
+    text = (ROOT / "docs" / "energy.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    priced = [block for block in blocks if "print(" in block]
+    assert len(priced) == 2
+    scope: dict[str, object] = {}
+    for block in priced:  # the second goes on with the counts of the first
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(block, scope)
+        said = re.findall(r"^print\(.*?\)  # (.+)$", block, re.MULTILINE)
+        assert printed.getvalue().splitlines() == said

@@ -82,23 +82,32 @@ def test_ranges_at_45_nm(name: str) -> None:
     multiplication_pj, addition_pj = prices(name)["leak"], prices(name)["add"]
     # a comparator is 0.013 of a multiplication of its width; at most it is an addition
     assert ranges["compare"] == (pytest.approx(0.013 * multiplication_pj), addition_pj)
-    # two operations of 4.35 fJ; at most an 8-bit addition
-    assert ranges["binary"] == (0.0087, 0.03)
-    assert {event for event, ends in ranges.items() if ends != (None, None)} == {
-        "compare",
-        "binary",
-    }
+    # a binary product has none: the low end that is published is of another node
+    assert [event for event, ends in ranges.items() if ends != (None, None)] == ["compare"]
+
+
+@pytest.mark.parametrize(
+    ("operations", "memories"),
+    [
+        ("cmos45-int8+accumulator=32-bit", "cmos45-sram-int8"),
+        ("cmos45-int8+accumulator=32-bit", "cmos45-cache-int8"),
+        ("cmos45-fp32", "cmos45-sram-fp32"),
+    ],
+)
+def test_a_comparison_is_as_sure_with_memories_as_without(operations: str, memories: str) -> None:
+    alone, beside = (load_profile(name).prices["compare"] for name in (operations, memories))
+    assert alone.range_given != (None, None)
+    assert beside == alone
 
 
 def test_a_range_reaches_the_interval_of_a_network() -> None:
-    counts = ModelCounts(
-        samples=1, layers=(LayerCounts("b", "linear", ops=OpCounts(dense_binary=1000)),)
-    )
+    neurons = LayerCounts("lif", "neuron", neurons=1000, updates=NeuronUpdates(compare=1000))
+    counts = ModelCounts(samples=1, layers=(neurons,))
     intervals = estimate(counts, load_profile("cmos45-fp32"), uncertainty=True).intervals
     assert intervals is not None
-    # 1000 products of 0.0087 to 0.03 pJ
-    assert 8.7 <= intervals.total.low_pj < 10 < 28 < intervals.total.high_pj <= 30
-    assert list(intervals.drawn) == ["energy.binary"]
+    # 1000 comparisons of 0.0481 to 0.9 pJ
+    assert 48.1 <= intervals.total.low_pj < 60 < 800 < intervals.total.high_pj <= 900
+    assert list(intervals.drawn) == ["energy.compare"]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,6 @@ RECALLED = [
     ("spinnaker1", "whole system per event", (5.9e6, 5.8e6)),
     ("morphic", "all-in energy per event", (30.0,)),
     ("tianjic", "1.28 TOPS/W", (0.78125, 1.5625)),
-    ("neurogrid", "all-in energy per event", (941.0,)),
 ]
 # printed somewhere, and wrong or of another kind
 TRAPS = [
@@ -246,7 +245,6 @@ LACKING = {
     "odin": (),
     "odin-biological": (),
     "morphic": (),
-    "neurogrid": (),
     "loihi-fit": (f"{_FIXED}. An option prices it: loihi-fit+fixed=kws-board",),
     "loihi-fit+fixed=kws-board": (),
     "loihi-spec": _NETWORK,
@@ -317,12 +315,36 @@ def every_constant(name: str):
     return rows
 
 
+def with_each_option(name: str) -> list[str]:
+    """A shipped name alone, and with each value of each option that replaces constants."""
+    options = load_profile(name).options.items()
+    return [name, *(f"{name}+{option}={value}" for option, values in options for value in values)]
+
+
 @pytest.mark.parametrize("name", list_profiles())
 def test_every_source_can_be_looked_up(name: str) -> None:
-    for quantity, one in every_constant(name):
-        assert _NAMED.search(one.source), f"{name}: {quantity}: {one.source}"
-        if one.basis == "assumption":
-            assert one.note, f"{name}: {quantity}: an assumption says what was assumed"
+    for asked in with_each_option(name):
+        rows = load_profile(asked).rows()
+        assert rows
+        for row in rows:
+            where = f"{asked}: {row['quantity']}"
+            assert _NAMED.search(row["source"]), f"{where}: {row['source']}"
+            if row["low"] is not None:
+                assert row["range_source"], where
+            if row["basis"] == "assumption":
+                assert row["note"], f"{where}: an assumption says what was assumed"
+
+
+def test_the_walk_over_sources_sees_memories_and_options() -> None:
+    for name in ("cmos45-sram-int8", "cmos45-cache-int8", "lemaire-qualia"):
+        quantities = [row["quantity"] for row in load_profile(name).rows()]
+        assert "memory.sram" in quantities
+    walked = [asked for name in list_profiles() for asked in with_each_option(name)]
+    assert {"cmos45-int8+accumulator=32-bit", "loihi-fit+fixed=kws-board"} <= set(walked)
+    # options change what is walked, they do not repeat it
+    for asked in walked:
+        plain = load_profile(asked.partition("+")[0]).rows()
+        assert ("+" in asked) == (load_profile(asked).rows() != plain), asked
 
 
 @pytest.mark.parametrize(("name", "quantity", "values"), RECALLED)
