@@ -66,6 +66,7 @@ class Duration:
 
     steps, events : (designs,)
     step, event, parallelism, host : names of constants, None where the profile has none
+    is_partial : (designs,) a host works as well, and nobody knows for how long
     """
 
     steps: Floats
@@ -74,6 +75,12 @@ class Duration:
     event: str | None
     parallelism: str | None = None
     host: str | None = None
+    is_partial: Mask | None = None
+
+    def whole_s(self, values: Values) -> Floats:
+        """(..., designs) seconds of an inference; not a number where only a part is known."""
+        seconds = self.seconds(values)
+        return seconds if self.is_partial is None else np.where(self.is_partial, np.nan, seconds)
 
     def constants(self) -> set[str]:
         """Names of the constants that the time depends on."""

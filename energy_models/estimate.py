@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from energy_models.bill import COMPONENTS, Bill
+from energy_models.bill import COMPONENTS, Bill, Values
 from energy_models.columns import Columns
 from energy_models.constants import UNITS
 from energy_models.counts import ModelCounts
@@ -15,6 +15,7 @@ from energy_models.events import CLASSES
 from energy_models.intervals import Intervals, intervals
 from energy_models.models import kinds
 from energy_models.profile import SWITCHES, HardwareProfile
+from energy_models.units import format_time
 from energy_models.values import values_of
 
 _NARROWEST_FLOAT = 16  # bits: fewer are codes of a quantised network
@@ -65,7 +66,8 @@ class EnergyBreakdown:
     missing : what happened but could not be priced; while there is any, there is no total
     assumptions : what the reader has to know to print the numbers
     warnings : what looks wrong in the counts
-    latency_s : time of one inference, None where the profile has no times
+    latency_s : time of one inference, None where the profile has no times, or a host works for a
+        time that nobody knows
     intervals : what the ranges of the constants make of it, if that was asked for
     """
 
@@ -166,8 +168,8 @@ def estimate(
     ]
     missing += [gap.text for gap in bill.gaps if gap.of_network and gap.where[0]]
     network = {name: float(pj[0]) for name, pj in bill.network_pj(values).items()}
-    seconds = math.nan if bill.duration is None else float(bill.duration.seconds(values)[0])
-    notes = bill.notes.get(0, ())
+    seconds = math.nan if bill.duration is None else float(bill.duration.whole_s(values)[0])
+    notes = (*bill.notes.get(0, ()), *_partial_time(bill, values))
     return EnergyBreakdown(
         profile=profile.name,
         layers=layers,
@@ -178,6 +180,16 @@ def estimate(
         latency_s=None if math.isnan(seconds) else seconds,
         intervals=intervals(columns, bill, profile, draws, seed) if uncertainty else None,
     )
+
+
+def _partial_time(bill: Bill, values: Values) -> Iterator[str]:
+    duration = bill.duration
+    if duration is not None and duration.is_partial is not None and duration.is_partial[0]:
+        alone = format_time(float(duration.seconds(values)[0]))
+        yield (
+            f"time: the chip takes {alone}; the time that the host needs is not known: static "
+            "power is that of the chip's own time, and the latency is not told"
+        )
 
 
 def _mixed(counts: ModelCounts) -> Iterator[str]:

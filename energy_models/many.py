@@ -19,7 +19,7 @@ class PriceTable:
     """Energy of every design on every profile, per sample.
 
     profiles : names      partial_pj, complete : (designs, profiles)
-    latency_s : (designs, profiles), NaN where a profile has no times
+    latency_s : (designs, profiles), NaN where a profile has no times, or those of its host not
     """
 
     profiles: tuple[str, ...]
@@ -46,7 +46,7 @@ def price_many(designs: Sequence[ModelCounts], profiles: Sequence[HardwareProfil
             partial_pj[:, index] += energy_pj
         complete[:, index] = bill.is_complete(columns)
         if bill.duration is not None:
-            latency_s[:, index] = bill.duration.seconds(values)
+            latency_s[:, index] = bill.duration.whole_s(values)
     return PriceTable(tuple(one.name for one in profiles), partial_pj, complete, latency_s)
 
 

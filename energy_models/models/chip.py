@@ -287,6 +287,7 @@ def _duration(
     times = profile.time
     if "step" not in times and "ac" not in times:
         return None
+    is_told = "host" in times or profile.host_profile is None
     return Duration(
         steps=np.where(places.is_used, columns.time_steps, np.nan),
         events=np.where(places.is_used, columns.by_design(events), np.nan),
@@ -294,7 +295,14 @@ def _duration(
         event="time.ac" if "ac" in times else None,
         parallelism="parallelism" if profile.parallelism is not None else None,
         host="time.host" if "host" in times else None,
+        is_partial=None if is_told else _has_host_layers(columns, places),
     )
+
+
+def _has_host_layers(columns: Columns, places: _Places) -> Mask:
+    """(designs,) of which some layers run on a host, and others here."""
+    is_hosted = ~places.on_chip & (_products_of(columns) > 0)
+    return np.asarray((columns.by_design(is_hosted.astype(np.float64)) > 0) & places.is_used)
 
 
 def _needs(profile: HardwareProfile, event: str, quantity: Floats) -> list[Gap]:
@@ -327,14 +335,8 @@ def _notes(
     for design in np.flatnonzero(places.is_used):
         found[design] += of_network
     if profile.host_profile is not None:
-        is_hosted = ~places.on_chip & (_products_of(columns) > 0)
-        for design in np.unique(columns.design[is_hosted]):
-            if places.is_used[design]:
-                found[design].append("traffic between host and chip is not priced")
-                if profile.time and "host" not in profile.time:
-                    found[design].append(
-                        "the time that the host needs is not known, and not counted"
-                    )
+        for design in np.flatnonzero(_has_host_layers(columns, places)):
+            found[design].append("traffic between host and chip is not priced")
     binary = places.on_chip & (columns["binary"] > 0)
     for design in np.unique(columns.design[binary]):
         found[design].append("a spike through a binary weight is a synaptic event like any other")

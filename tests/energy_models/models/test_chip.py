@@ -317,10 +317,15 @@ def test_the_host_adds_the_biases_of_its_own_layers_alone(full: HardwareProfile)
 
 def test_a_host_whose_time_nobody_knows_is_named(tmp_path: Path) -> None:
     text = FULL.replace("  host: {value_ns: 50, basis: silicon, source: x}\n", "")
-    words = "the time that the host needs is not known, and not counted"
     hosted = load_profile(written(tmp_path, text) + HOST)
-    assert words in priced(hosted, real(), spiking()).assumptions
-    assert words not in priced(hosted, spiking()).assumptions
+    both, alone = priced(hosted, real(), spiking()), priced(hosted, spiking())
+    assert alone.latency_s is not None
+    # the chip's own time is told, and the static power is that of it; the latency is not
+    assert both.latency_s is None
+    [told] = [text for text in both.assumptions if text.startswith("time: ")]
+    assert told.startswith("time: the chip takes 300 ns; the time that the host needs is not known")
+    assert both.network["static"] == pytest.approx(alone.network["static"])
+    assert not any(text.startswith("time: ") for text in alone.assumptions)
 
 
 @pytest.mark.parametrize(
