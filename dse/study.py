@@ -26,19 +26,18 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dse.config import SweepConfig
 from dse.design import Design
-from dse.errors import CheckpointError, ConfigError, RunFolderError, TrialFailure
+from dse.errors import CheckpointError, RunFolderError
 from dse.runfolder import RunFolder
 from dse.seeding import trial_seed
 from dse.selection import COUNTED, best_of_each_variant, excesses, front, objective_values
 from dse.space import Space, suggest
 from dse.storage import open_study
 from dse.training.loop import EpochResult
-from dse.trial import Recipe, measure_epoch_s, measure_test, run_trial, unpriced
+from dse.trial import Recipe, measure_epoch_s, measure_test, run_trial
 from reports.record import TrialRecord
 
 _log = logging.getLogger(__name__)
 _LOOK_AGAIN_S = 0.5
-_SHOWN = 3  # of many layers without a price
 
 
 class _Handed(Enum):
@@ -197,45 +196,6 @@ def finish(sweep: Sweep) -> list[TrialRecord]:
     return sweep.folder.records()
 
 
-def check_prices(sweep: Sweep) -> list[str]:
-    """Refuse a sweep whose objective has no price for what a variant does, before any training.
-
-    Each variant's default design is counted untrained. Returns a line for every profile that is no
-    objective and prices a variant in part only.
-
-    Raises ConfigError with every variant and profile.
-    """
-    config = sweep.config
-    needed = {one.hardware for one in config.objectives if one.hardware is not None}
-    refused: list[str] = []
-    told: list[str] = []
-    for variant in config.variants:
-        try:
-            found = unpriced(_default_design(sweep, variant), sweep.recipe)
-        except TrialFailure:
-            continue  # it will be a failed trial, with its reason
-        for profile, texts in found.items():
-            line = f'hardware "{profile}" cannot price variant {variant}: {_by_reason(texts)}'
-            (refused if profile in needed else told).append(line)
-    if refused:
-        raise ConfigError(refused)
-    return told
-
-
-def _by_reason(texts: Sequence[str]) -> str:
-    """`conv1, conv2: no energy for mac`: each reason once, with the first layers of it."""
-    layers: dict[str, list[str]] = {}
-    for text in texts:
-        layer, _, reason = text.partition(": ")
-        layers.setdefault(reason or layer, []).extend([layer] if reason else [])
-    return "; ".join(
-        f"{', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}: {reason}"
-        if names
-        else reason
-        for reason, names in layers.items()
-    )
-
-
 def estimate_trial_s(sweep: Sweep) -> dict[str, float]:
     """Seconds that a trial of each variant's default design takes, on one thread.
 
@@ -245,9 +205,9 @@ def estimate_trial_s(sweep: Sweep) -> dict[str, float]:
     torch.set_num_threads(1)
     try:
         # the first training of a process also pays for what is loaded and compiled once
-        measure_epoch_s(_default_design(sweep, sweep.config.variants[0]), sweep.recipe)
+        measure_epoch_s(default_design(sweep, sweep.config.variants[0]), sweep.recipe)
         return {
-            variant: measure_epoch_s(_default_design(sweep, variant), sweep.recipe)
+            variant: measure_epoch_s(default_design(sweep, variant), sweep.recipe)
             * sweep.config.training.epochs
             for variant in sweep.config.variants
         }
@@ -255,7 +215,8 @@ def estimate_trial_s(sweep: Sweep) -> dict[str, float]:
         torch.set_num_threads(threads)
 
 
-def _default_design(sweep: Sweep, variant: str) -> Design:
+def default_design(sweep: Sweep, variant: str) -> Design:
+    """The design of a variant that comes first: every knob at its default."""
     trial = optuna.trial.FixedTrial(sweep.space.default(variant))
     return suggest(trial, sweep.space)
 

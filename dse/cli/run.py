@@ -64,9 +64,10 @@ def run(
     data_dir = data_dir or (Path(before["data_dir"]) if before.get("data_dir") else None)
     device = device or before.get("device") or "auto"
     # from here on torch is loaded: a mistake in the sweep file has been told before
+    from dse.admission import check_prices
     from dse.cli.target import pick_device
     from dse.storage import reach
-    from dse.study import Sweep, begin, check_prices, finish
+    from dse.study import Sweep, begin, finish
     from dse.study import run as run_study
     from dse.trial import Recipe
 

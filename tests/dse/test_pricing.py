@@ -1,11 +1,22 @@
 """Pricing: the energy of a record, and operators that a sweep admits by name."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from dse.pricing import admit, energy_draws, missing, opponents, price
-from energy_models import LayerCounts, ModelCounts, OpCounts, Uncounted, load_profile
+from energy_models import (
+    LayerCounts,
+    ModelCounts,
+    NeuronUpdates,
+    OpCounts,
+    OperandCounts,
+    Uncounted,
+    list_profiles,
+    load_profile,
+)
 
 COUNTS = ModelCounts(
     samples=1,
@@ -42,6 +53,59 @@ def test_draws_of_designs_meet_the_same_hardware():
     assert np.isnan(table[:, 1]).all()
     assert table[:, 0].std() > 0
     assert any("energy.mac" in text for text in draws.drawn)
+
+
+@pytest.mark.parametrize("name", list_profiles())
+def test_stored_counts_are_priced_as_at_trial_time(name):
+    counts = ModelCounts(
+        samples=3,
+        time_steps=2,
+        layers=(
+            LayerCounts(
+                "conv",
+                "convolution",
+                OpCounts(mac=7 / 3, dense_mac=10),
+                weights=5,
+                weight_kind="real",
+                operands=(OperandCounts("real", 9, 8 / 3, bits=32),),
+                outputs=4,
+                reused_steps=2,
+            ),
+            LayerCounts(
+                "lif",
+                "neuron",
+                neurons=4,
+                spikes_out=5 / 3,
+                fed_by=("conv",),
+                updates=NeuronUpdates(
+                    integrate=8, compare=8, state_read=4, state_write=4, reset=5 / 3
+                ),
+            ),
+            LayerCounts(
+                "fc",
+                "linear",
+                OpCounts(ac=10 / 3, dense_ac=16),
+                weights=8,
+                weight_kind="real",
+                operands=(OperandCounts("unit", 8, 5 / 3, bits=32),),
+                outputs=4,
+                spikes_in=5 / 3,
+            ),
+            LayerCounts(
+                "binary",
+                "linear",
+                OpCounts(binary=16, dense_binary=16),
+                weights=4,
+                weight_kind="binary",
+                weight_bits=1,
+                operands=(OperandCounts("unit", 4, 4, (1.0,), is_signed=True, bits=32),),
+                outputs=4,
+            ),
+        ),
+    )
+    stored = ModelCounts.from_dict(json.loads(json.dumps(counts.to_dict())))
+    assert price(stored, [name]) == price(counts, [name])  # to the last bit
+    assert price(counts, [name])[name]["partial_pj"] > 0
 
 
 def test_what_a_design_would_do_without_a_price():

@@ -10,7 +10,7 @@ from command import dse, start
 
 pytestmark = pytest.mark.slow
 
-OPTIONS = ("smoke", "--trials", "8", "--set", "training.epochs=8", "--no-report")
+OPTIONS = ("smoke", "--trials", "8", "--set", "training.epochs=16", "--no-report")
 
 
 def records(folder, name):

@@ -1,0 +1,50 @@
+"""Admission: a sweep whose objective has no price for what a variant does is not begun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dse.errors import ConfigError, TrialFailure
+from dse.study import Sweep, default_design
+from dse.trial import unpriced
+
+_SHOWN = 3  # of many layers without a price
+
+
+def check_prices(sweep: Sweep) -> list[str]:
+    """Refuse a sweep whose objective has no price for what a variant does, before any training.
+
+    Each variant's default design is counted untrained. Returns a line for every profile that is no
+    objective and prices a variant in part only.
+
+    Raises ConfigError with every variant and profile.
+    """
+    config = sweep.config
+    needed = {one.hardware for one in config.objectives if one.hardware is not None}
+    refused: list[str] = []
+    told: list[str] = []
+    for variant in config.variants:
+        try:
+            found = unpriced(default_design(sweep, variant), sweep.recipe)
+        except TrialFailure:
+            continue  # it will be a failed trial, with its reason
+        for profile, texts in found.items():
+            line = f'hardware "{profile}" cannot price variant {variant}: {_by_reason(texts)}'
+            (refused if profile in needed else told).append(line)
+    if refused:
+        raise ConfigError(refused)
+    return told
+
+
+def _by_reason(texts: Sequence[str]) -> str:
+    """`conv1, conv2: no energy for mac`: each reason once, with the first layers of it."""
+    layers: dict[str, list[str]] = {}
+    for text in texts:
+        layer, _, reason = text.partition(": ")
+        layers.setdefault(reason or layer, []).extend([layer] if reason else [])
+    return "; ".join(
+        f"{', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}: {reason}"
+        if names
+        else reason
+        for reason, names in layers.items()
+    )
