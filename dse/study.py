@@ -27,6 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 from dse.config import SweepConfig
 from dse.design import Design
 from dse.errors import CheckpointError, ConfigError, RunFolderError, TrialFailure
+from dse.pricing import by_reason
 from dse.runfolder import RunFolder
 from dse.seeding import trial_seed
 from dse.selection import COUNTED, best_of_each_variant, excesses, front, objective_values
@@ -38,7 +39,6 @@ from reports.record import TrialRecord
 
 _log = logging.getLogger(__name__)
 _LOOK_AGAIN_S = 0.5
-_SHOWN = 3  # of many layers without a price
 
 
 class _Handed(Enum):
@@ -215,25 +215,11 @@ def check_prices(sweep: Sweep) -> list[str]:
         except TrialFailure:
             continue  # it will be a failed trial, with its reason
         for profile, texts in found.items():
-            line = f'hardware "{profile}" cannot price variant {variant}: {_by_reason(texts)}'
+            line = f'hardware "{profile}" cannot price variant {variant}: {by_reason(texts)}'
             (refused if profile in needed else told).append(line)
     if refused:
         raise ConfigError(refused)
     return told
-
-
-def _by_reason(texts: Sequence[str]) -> str:
-    """`conv1, conv2: no energy for mac`: each reason once, with the first layers of it."""
-    layers: dict[str, list[str]] = {}
-    for text in texts:
-        layer, _, reason = text.partition(": ")
-        layers.setdefault(reason or layer, []).extend([layer] if reason else [])
-    return "; ".join(
-        f"{', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}: {reason}"
-        if names
-        else reason
-        for reason, names in layers.items()
-    )
 
 
 def estimate_trial_s(sweep: Sweep) -> dict[str, float]:
