@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from dse.errors import ConfigError, TrialFailure
+from dse.pricing import by_reason
 from dse.study import Sweep, default_design
 from dse.trial import unpriced
-
-_SHOWN = 3  # of many layers without a price
 
 
 def check_prices(sweep: Sweep) -> list[str]:
@@ -29,22 +26,8 @@ def check_prices(sweep: Sweep) -> list[str]:
         except TrialFailure:
             continue  # it will be a failed trial, with its reason
         for profile, texts in found.items():
-            line = f'hardware "{profile}" cannot price variant {variant}: {_by_reason(texts)}'
+            line = f'hardware "{profile}" cannot price variant {variant}: {by_reason(texts)}'
             (refused if profile in needed else told).append(line)
     if refused:
         raise ConfigError(refused)
     return told
-
-
-def _by_reason(texts: Sequence[str]) -> str:
-    """`conv1, conv2: no energy for mac`: each reason once, with the first layers of it."""
-    layers: dict[str, list[str]] = {}
-    for text in texts:
-        layer, _, reason = text.partition(": ")
-        layers.setdefault(reason or layer, []).extend([layer] if reason else [])
-    return "; ".join(
-        f"{', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}: {reason}"
-        if names
-        else reason
-        for reason, names in layers.items()
-    )

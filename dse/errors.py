@@ -5,6 +5,7 @@ DseError
 │   ├── ConfigError        a sweep file with mistakes (all of them at once)
 │   ├── StorageError       a database for the study that cannot be used
 │   ├── TargetError        a POINT or a model of the user's own that cannot be found or built
+│   ├── HardwareError      profiles that are asked for and cannot be used
 │   └── DataError          a data set that is missing, damaged or unknown
 ├── RunFolderError         a run folder that cannot be used as it is
 ├── TracingError           a model that cannot be counted (it raised, it has no data)
@@ -43,6 +44,10 @@ class ConfigError(AskedWrongly):
 
 class TargetError(AskedWrongly):
     """A POINT, or a model of the user's own, that cannot be found or built."""
+
+
+class HardwareError(AskedWrongly):
+    """Hardware profiles that are asked for and cannot be used: no name, or no price."""
 
 
 class StorageError(AskedWrongly):

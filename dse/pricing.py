@@ -29,6 +29,7 @@ from reports.evidence import EnergyDraws
 
 DRAWS = 1000
 SEED = 0  # the same hardware in every report
+_SHOWN = 3  # layers of one reason
 
 
 def price(counts: ModelCounts, profiles: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -40,6 +41,20 @@ def missing(counts: ModelCounts, profiles: Sequence[str]) -> dict[str, tuple[str
     """Profile -> what has no price there; profiles that price everything are left out."""
     found = {name: estimate(counts, load_profile(name)).missing for name in profiles}
     return {name: texts for name, texts in found.items() if texts}
+
+
+def by_reason(texts: Sequence[str]) -> str:
+    """`conv1, conv2: no energy for mac`: each reason once, with the first layers of it."""
+    layers: dict[str, list[str]] = {}
+    for text in texts:
+        layer, _, reason = text.partition(": ")
+        layers.setdefault(reason or layer, []).extend([layer] if reason else [])
+    return "; ".join(
+        f"{', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}: {reason}"
+        if names
+        else reason
+        for reason, names in layers.items()
+    )
 
 
 def fingerprint(profile: str) -> str:

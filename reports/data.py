@@ -33,16 +33,16 @@ class SweepSummary:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """One number of a hardware profile: `mac`, 4.6, `pJ`, 32 bits, and how far to trust it.
+    """One number of a hardware profile, as texts: `mac`, `4.6`, `pJ`, `32`, how far to trust it.
 
-    value : None for a curve, which the note describes      bits : a width, or `unpublished`
-    range, node : as text, where they were given: `0.9 to 1.1`, `45 nm, 0.9 V`
+    value : `curve` where it is one      bits : a width, or `unpublished`
+    range, node : `0.9 to 1.1`, `1 to 3.1 x curve`; `45 nm, 0.9 V`
     """
 
     quantity: str
-    value: float | None
+    value: str
     unit: str
-    bits: int | str | None
+    bits: str
     basis: str
     source: str
     note: str = ""
@@ -82,16 +82,27 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerRate:
+    """The break-even rate of one layer as text, and its own rate, None where none was measured."""
+
+    layer: str
+    break_even: str
+    rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Opponent:
     """The ANN of the same shape as a point, priced beside it.
 
     point : its name      profile : on which the point is reported
-    name : `ANN int8`      energy_pj, same_numbers_pj : of the ANN, and of the point in the numbers
-        of the ANN; None where something has no price
+    name : `ANN int8`      energy_pj, same_numbers_pj : of the ANN, and of the point on
+        `network_on`; None where something has no price
     break_even : spikes per input and step at which the point would cost as much, as text; or why
         there is no such rate
     rate : that of the point, None where none was measured
     accuracy : who measured that of the ANN
+    network_on : the profile that prices the point beside the ANN
+    layers : the same rates by layer, () where there are none
     """
 
     point: str
@@ -102,6 +113,8 @@ class Opponent:
     break_even: str
     rate: float | None
     accuracy: str
+    network_on: str
+    layers: tuple[LayerRate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +135,8 @@ class ReportData:
     remake : commands that make the whole run and this report again
     citation : how to cite, one entry a work
     energy_draws : the energies of all records under drawn constants, None where nothing was drawn
-    opponents : the ANN of the same shape beside the best point of each variant that spikes
+    opponents : the ANN of the same shape beside each point of the front and the best of each
+        variant, where it spikes or its weights are binary
     """
 
     run: str

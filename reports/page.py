@@ -200,9 +200,12 @@ def _render(
     )
 
 
-def _opponent(opponent: Opponent, units: EnergyUnits) -> dict[str, str]:
+def _opponent(opponent: Opponent, units: EnergyUnits) -> dict[str, Any]:
     def energy(value_pj: float | None) -> str:
         return "incomplete" if value_pj is None else units.format(value_pj)
+
+    def rate(value: float | None) -> str:
+        return NOTHING if value is None else f"{value:.3g}"
 
     return {
         "point": opponent.point,
@@ -211,8 +214,10 @@ def _opponent(opponent: Opponent, units: EnergyUnits) -> dict[str, str]:
         "energy": energy(opponent.energy_pj),
         "same_numbers": energy(opponent.same_numbers_pj),
         "break_even": opponent.break_even,
-        "rate": NOTHING if opponent.rate is None else f"{opponent.rate:.3g}",
+        "rate": rate(opponent.rate),
         "accuracy": opponent.accuracy,
+        "network_on": opponent.network_on,
+        "layers": [(one.layer, one.break_even, rate(one.rate)) for one in opponent.layers],
     }
 
 

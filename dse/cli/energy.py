@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dse.cli import count as counting
+from dse.cli import priced, terminal
 from dse.cli import target as targets
-from dse.cli import terminal
+from dse.cli.opponents import Beside, print_opponents
+from dse.cli.pricelist import profile_names
 
 if TYPE_CHECKING:
-    from energy_models import (
-        Baseline,
-        BreakEven,
-        EnergyBreakdown,
-        Footprint,
-        HardwareProfile,
-        ModelCounts,
-    )
+    from energy_models import EnergyBreakdown, Footprint, HardwareProfile, ModelCounts
 
 Hardware = Annotated[
     str,
@@ -29,31 +22,6 @@ Hardware = Annotated[
         "cmos45-int8+accumulator=32-bit (see `dse hardware NAME`)"
     ),
 ]
-
-_COLUMNS = (
-    *("baseline", "numbers", "energy", "this network in the same numbers", "ratio"),
-    "break-even rate",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What stands beside an energy: fair opponents, break-even rates, and what it occupies.
-
-    break_even : name of a baseline -> rates
-    """
-
-    baselines: tuple[Baseline, ...]
-    break_even: dict[str, BreakEven]
-    footprint: Footprint
-
-    def to_dict(self) -> dict[str, Any]:
-        """The three as plain values."""
-        return {
-            "baselines": [one.to_dict() for one in self.baselines],
-            "break_even": {name: one.to_dict() for name, one in self.break_even.items()},
-            "footprint": self.footprint.to_dict(),
-        }
 
 
 def energy(
@@ -82,7 +50,7 @@ def energy(
     """
     from energy_models import estimate, load_profile
 
-    names = [name.strip() for name in hardware.split(",")]
+    names = profile_names(hardware)
     profiles = [load_profile(name) for name in names]
     counts, _ = targets.counts_of(
         target,
@@ -104,8 +72,11 @@ def energy(
     if as_json:
         terminal.as_json({name: found[name].to_dict() | beside[name].to_dict() for name in found})
     else:
-        _print(found)
-        _print_opponents(beside)
+        priced.print_energies(found)
+        for breakdown, profile in zip(found.values(), profiles, strict=True):
+            priced.print_intervals(breakdown, profile)
+        _print_assumptions(found)
+        print_opponents(beside)
         for name in found:
             terminal.result(f"footprint ({name}): {_occupied(beside[name].footprint)}")
         for text in counts.warnings:
@@ -127,109 +98,12 @@ def _beside(counts: ModelCounts, profile: HardwareProfile) -> Beside:
     return Beside(tuple(one for one, _ in pairs), rates, footprint(counts, profile))
 
 
-def _print(found: dict[str, EnergyBreakdown]) -> None:
-    from energy_models.units import format_energy
-
-    first = next(iter(found.values()))
-    columns = ["layer", "operator"]
-    for name, breakdown in found.items():
-        components = sorted({c for layer in breakdown.layers for c in layer.energy_pj})
-        columns += [f"{name}: {component}" for component in components]
-    rows = []
-    for index, layer in enumerate(first.layers):
-        cells = [layer.name, layer.operator]
-        for column in columns[2:]:
-            name, _, component = column.rpartition(": ")
-            value = found[name].layers[index].energy_pj.get(component)
-            cells.append("" if value is None else format_energy(value))
-        rows.append(cells)
-    terminal.table(columns, rows, title="energy per sample", left=("layer", "operator"))
-    for name, breakdown in found.items():
-        for line in _total(breakdown):
-            terminal.result(f"{name}: {line}")
+def _print_assumptions(found: dict[str, EnergyBreakdown]) -> None:
+    """Each once, with the profiles that make it unless all do."""
     for text in dict.fromkeys(text for b in found.values() for text in b.assumptions):
         whose = [name for name, breakdown in found.items() if text in breakdown.assumptions]
         of = "" if len(whose) == len(found) else f" ({', '.join(whose)})"
         terminal.result(f"assumption{of}: {text.removeprefix('assumption: ')}")
-
-
-def _total(breakdown: EnergyBreakdown) -> Iterator[str]:
-    """The total, and beside it what belongs to no layer, what a host does, time, intervals."""
-    from energy_models.units import format_energy, format_time
-
-    if breakdown.total_pj is None:
-        yield f"incomplete; known part {format_energy(breakdown.partial_pj)}"
-    else:
-        yield f"total {format_energy(breakdown.total_pj)}"
-    parts = breakdown.by_component()
-    if len(parts) > 1:
-        shown = ", ".join(f"{name} {format_energy(pj)}" for name, pj in parts.items())
-        yield f"of which {shown}"
-    if breakdown.latency_s is not None:
-        yield f"latency {format_time(breakdown.latency_s)}"
-    found = breakdown.intervals
-    if found is None:
-        return
-    for name, one in (("total", found.total), *found.components.items()):
-        ends = f"{format_energy(one.low_pj)} to {format_energy(one.high_pj)}"
-        yield f"95 % of {found.draws} draws: {name} {ends}, median {format_energy(one.median_pj)}"
-    ranges = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in found.drawn.items())
-    yield f"drawn (seed {found.seed}): {ranges or 'nothing: no constant has a range'}"
-    yield f"without a range, so fixed: {', '.join(found.fixed) or 'none'}"
-
-
-def _print_opponents(beside: dict[str, Beside]) -> None:
-    """A table for each set of opponents; profiles that have the same ones share it."""
-    shown: list[tuple[list[str], Beside]] = []
-    for name, one in beside.items():
-        same = [
-            names
-            for names, other in shown
-            if (other.baselines, other.break_even) == (one.baselines, one.break_even)
-        ]
-        if same:
-            same[0].append(name)
-        elif one.baselines:
-            shown.append(([name], one))
-    for names, one in shown:
-        title = f"{', '.join(names)}: against the ANN of the same shape, per sample"
-        terminal.table(_COLUMNS, _opponent_rows(one), title=title, left=_COLUMNS[:2])
-        terminal.result("ratio: energy of the ANN over that of this network")
-        rate = one.break_even[one.baselines[0].name].network.measured_rate
-        if rate is not None:
-            terminal.result(f"measured rate: {rate:.3g} spikes per input element and step")
-        for note, owners in _notes(one).items():
-            of = "" if len(owners) == len(one.baselines) else f" ({', '.join(owners)})"
-            terminal.result(f"baseline{of}: {note}")
-
-
-def _opponent_rows(beside: Beside) -> list[tuple[str, ...]]:
-    from energy_models.units import format_energy
-
-    def shown(energy_pj: float | None) -> str:
-        return "incomplete" if energy_pj is None else format_energy(energy_pj)
-
-    return [
-        (
-            one.name,
-            one.profile,
-            shown(one.total_pj),
-            shown(one.same_numbers_pj),
-            "" if one.ratio is None else f"{one.ratio:.3g}",
-            beside.break_even[one.name].network.text,
-        )
-        for one in beside.baselines
-    ]
-
-
-def _notes(beside: Beside) -> dict[str, list[str]]:
-    """What to know of the opponents -> of which ones."""
-    found: dict[str, list[str]] = {}
-    for one in beside.baselines:
-        incomplete = [f"incomplete: {text}" for text in one.missing]
-        for text in (one.accuracy_note, *one.notes, *incomplete):
-            found.setdefault(text, []).append(one.name)
-    return found
 
 
 def _occupied(found: Footprint) -> str:

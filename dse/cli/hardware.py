@@ -66,61 +66,36 @@ def _list(as_json: bool) -> None:
 
 
 def _show(profile: HardwareProfile) -> None:
-    from energy_models.constants import UNITS
+    from dse.cli import pricelist
 
     terminal.result(f"{profile.name}: {profile.title}")
     terminal.result(f"{profile.kind}, {profile.node}, {profile.voltage}, {profile.number_format}")
     terminal.result(f"reference: {profile.reference}")
     if profile.caution:
         terminal.result(f"caution: {profile.caution}")
-    rows = profile.rows()
-    sources = list(dict.fromkeys(row["source"] for row in rows))
+    constants = pricelist.constants(profile)
+    sources = list(dict.fromkeys(one.source for one in constants))
     terminal.table(
         ("constant", "value", "unit", "range", "bits", "node", "basis", "source", "note"),
         [
             (
-                str(row["quantity"]),
-                "curve" if row["value"] is None else f"{row['value']:.6g}",
-                UNITS[row["unit"]],
-                _range(row),
-                str(row["bits"] or ""),
-                _node(row),
-                str(row["basis"]) + (f", {row['scope']}" if row["scope"] else ""),
-                f"[{sources.index(row['source']) + 1}]",
-                _note(row),
+                *(one.quantity, one.value, one.unit, one.range, one.bits, one.node, one.basis),
+                f"[{sources.index(one.source) + 1}]",
+                one.note,
             )
-            for row in rows
+            for one in constants
         ],
         left=("constant", "unit", "range", "node", "basis", "source", "note"),
     )
     for index, source in enumerate(sources):
         terminal.result(f"[{index + 1}] {source}")
+    for line in pricelist.memory_lines(profile):
+        terminal.result(line)
     for event, reason in profile.excludes.items():
         terminal.result(f"left out: {event}: {reason}")
-    base = profile.name.partition("+")[0]
+    base = pricelist.base_name(profile.name)
     terminal.result(f"options, after the name: {base}+OPTION=VALUE")
-    for option, values in profile.choices().items():
-        terminal.result(f"  {option} = {' | '.join(values)}")
+    for line in pricelist.option_lines(profile):
+        terminal.result(f"  {line}")
     if profile.kind == "chip":
         terminal.result("  host = NAME of an op-only profile: it prices what the chip cannot do")
-
-
-def _range(row: dict[str, Any]) -> str:
-    if row["low"] is None:
-        return ""
-    factor = " x curve" if row["value"] is None else ""
-    return f"{row['low']:.6g} to {row['high']:.6g}{factor}"
-
-
-def _node(row: dict[str, Any]) -> str:
-    node, voltage = row["node_nm"], row["voltage_v"]
-    shown = [
-        "?" if isinstance(value, str) else f"{value:g} {unit}"
-        for value, unit in ((node, "nm"), (voltage, "V"))
-    ]
-    return ", ".join(shown)
-
-
-def _note(row: dict[str, Any]) -> str:
-    range_source = f"range: {row['range_source']}" if row["range_source"] else ""
-    return "; ".join(part for part in (str(row["note"] or ""), range_source) if part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,8 +16,8 @@ from dse.cli import terminal
 if TYPE_CHECKING:
     from dse.config import SweepConfig
     from dse.runfolder import RunFolder
-    from energy_models import HardwareProfile
-    from reports.data import Opponent, Profile, ReportData
+    from energy_models import BreakEven, HardwareProfile
+    from reports.data import LayerRate, Opponent, Profile, ReportData
     from reports.evidence import EnergyDraws
     from reports.points import LayerRow
     from reports.record import TrialRecord
@@ -119,11 +119,13 @@ def report_data(
     loaded = [load_profile(name) for name in config.hardware]
     best = best_of_each_variant(records, config.hardware[0])
     chosen = {record.number: record for record in (*front(records, config), *best)}
+    points = [record for _, record in sorted(chosen.items())]
     layers: dict[int, dict[str, list[LayerRow]]] = {}
     assumptions: dict[str, None] = {}
     warnings: list[str] = []
     not_counted: dict[str, None] = {}
-    for number, record in sorted(chosen.items()):
+    for record in points:
+        number = record.number
         counts = ModelCounts.from_dict(folder.counts(record))
         unknown = [f"{name}: no counting rule; admitted by name" for name in counts.uncounted]
         seen = [
@@ -176,7 +178,7 @@ def report_data(
         ),
         citation=_citations(config),
         energy_draws=energy_draws(folder, config, records),
-        opponents=tuple(_opponents(folder, config, best, loaded)),
+        opponents=tuple(_opponents(folder, config, points, loaded)),
     )
 
 
@@ -187,6 +189,7 @@ def _opponents(
     profiles: Sequence[HardwareProfile],
 ) -> Iterator[Opponent]:
     """The ANN of the same shape beside each point, on each profile."""
+    from dse.cli.opponents import priced_on
     from dse.pricing import admit, opponents
     from energy_models import ModelCounts
     from reports.data import Opponent
@@ -204,17 +207,27 @@ def _opponents(
                     break_even=found.network.text,
                     rate=found.network.measured_rate,
                     accuracy=one.accuracy_note,
+                    network_on=priced_on(one),
+                    layers=tuple(_layer_rates(found)),
                 )
+
+
+def _layer_rates(found: BreakEven) -> Iterator[LayerRate]:
+    from reports.data import LayerRate
+
+    for layer in found.layers:
+        yield LayerRate(layer.name, layer.text, layer.measured_rate)
 
 
 def _priced_again(
     folder: RunFolder, config: SweepConfig, records: Sequence[TrialRecord], hardware: str
 ) -> tuple[SweepConfig, list[TrialRecord]]:
     """The same run on other hardware: the first profile prices the energy objectives."""
+    from dse.cli.pricelist import profile_names
     from dse.pricing import admit, price
     from energy_models import ModelCounts
 
-    names = tuple(name.strip() for name in hardware.split(","))
+    names = profile_names(hardware)
     again = []
     for record in records:
         if record.counts_file is not None:
@@ -222,6 +235,8 @@ def _priced_again(
             energy = price(admit(counts, config.allow_uncounted), names)
             record = replace(record, energy=energy)
         again.append(record)
+    if any(one.hardware for one in config.objectives):
+        _refuse_without_total(folder, again, names[0])
     wanted = tuple(
         one.model_copy(update={"hardware": names[0]}) if one.hardware else one
         for one in config.objectives
@@ -229,8 +244,29 @@ def _priced_again(
     return config.model_copy(update={"hardware": names, "objectives": wanted}), again
 
 
+def _refuse_without_total(folder: RunFolder, records: Sequence[TrialRecord], profile: str) -> None:
+    """Keep an earlier report from being replaced by one whose front must be empty.
+
+    Raises HardwareError, with each reason once, if no complete record has a total on the profile.
+    """
+    from dse.errors import HardwareError
+    from dse.pricing import by_reason
+
+    complete = [record for record in records if record.state == "complete"]
+    if not complete or any(record.energy_pj(profile) is not None for record in complete):
+        return
+    missing = [
+        text for record in complete for text in record.energy.get(profile, {}).get("missing", ())
+    ]
+    reasons = by_reason(list(dict.fromkeys(missing))) or "it was not priced"
+    raise HardwareError(
+        f'{folder.path}: hardware "{profile}" has a total for not one of {len(complete)} complete '
+        f"trials: {reasons}. No report was written; put a profile first that prices them"
+    )
+
+
 def _profile(profile: HardwareProfile) -> Profile:
-    from energy_models.constants import UNITS
+    from dse.cli import pricelist
     from energy_models.estimate import conventions
     from reports.data import Constant
     from reports.data import Profile as Shown
@@ -242,31 +278,9 @@ def _profile(profile: HardwareProfile) -> Profile:
         voltage=profile.voltage,
         number_format=profile.number_format,
         reference=profile.reference,
-        constants=tuple(
-            Constant(
-                quantity=row["quantity"],
-                value=row["value"],
-                unit=UNITS[row["unit"]],
-                bits=row["bits"],
-                range=_range(row["low"], row["high"]),
-                node=_node(row["node_nm"], row["voltage_v"]),
-                basis=row["basis"],
-                source=row["source"],
-                note=row["note"] or "",
-            )
-            for row in profile.rows()
-        ),
-        conventions=tuple(conventions(profile)),
+        constants=tuple(Constant(**asdict(one)) for one in pricelist.constants(profile)),
+        conventions=(*pricelist.memory_lines(profile), *conventions(profile)),
     )
-
-
-def _range(low: float | None, high: float | None) -> str:
-    return "" if low is None else f"{low:.4g} to {high:.4g}"
-
-
-def _node(node_nm: float | str, voltage_v: float | str) -> str:
-    known = ((node_nm, "nm"), (voltage_v, "V"))
-    return ", ".join(f"{value:g} {unit}" for value, unit in known if not isinstance(value, str))
 
 
 def _units() -> EnergyUnits:

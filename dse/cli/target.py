@@ -130,8 +130,13 @@ def _stored(path: Path) -> ModelCounts:
     Raises TargetError if it is none.
     """
     try:
-        return ModelCounts.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(document, dict):
+            raise CountsError(f"it holds {type(document).__name__}, and must hold an object")
+        return ModelCounts.from_dict(document)
+    except OSError as error:
+        raise TargetError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, RecursionError) as error:
         raise TargetError(f"{path}: cannot be read: {error}") from error
     except (json.JSONDecodeError, CountsError, AttributeError) as error:
         raise TargetError(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dse.pricing import admit, energy_draws, missing, opponents, price
+from dse.pricing import admit, by_reason, energy_draws, missing, opponents, price
 from energy_models import (
     LayerCounts,
     ModelCounts,
@@ -116,3 +116,9 @@ def test_what_a_design_would_do_without_a_price():
 
 def test_the_ordinary_network_is_no_opponent_of_itself():
     assert opponents(replace(COUNTS, uncounted={}), load_profile("cmos45-fp32")) == ()
+
+
+def test_reasons_are_told_once_with_their_first_layers():
+    texts = ["a: no mac", "b: no mac", "c: no mac", "d: no mac", "a: no leak", "uncounted"]
+    assert by_reason(texts) == "a, b, c ...: no mac; a: no leak; uncounted"
+    assert by_reason([]) == ""

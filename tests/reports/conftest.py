@@ -139,8 +139,8 @@ def make_profile(name: str) -> Profile:
         "fp32",
         source,
         (
-            Constant("mac", 4.6, "pJ", 32, "derived", source, "3.7 + 0.9"),
-            Constant("ac", 0.9, "pJ", 32, "assumption", "https://example.org/table"),
+            Constant("mac", "4.6", "pJ", "32", "derived", source, "3.7 + 0.9"),
+            Constant("ac", "0.9", "pJ", "32", "assumption", "https://example.org/table"),
         ),
         ("charge: mac dense, ac effective",),
     )

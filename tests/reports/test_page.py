@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from reports.data import Constant, Opponent
+from reports.data import Constant, LayerRate, Opponent
 from reports.errors import ReportDataError
 from reports.evidence import EnergyDraws
 from reports.page import write_report
@@ -231,16 +231,25 @@ def test_reports_stand_on_the_ground():
 
 
 def test_the_ordinary_network_beside_a_point(report, tmp_path):
+    known = (4.2e6, 1.5e6, "0.26", 0.0912, "nobody <measured>", "cmos45-int8")
+    layers = (LayerRate("conv<1>", "0.31", 0.125), LayerRate("fc", "no spikes enter", None))
     opponents = (
-        Opponent("2", "cmos45-fp32", "ANN int8", 4.2e6, 1.5e6, "0.26", 0.0912, "nobody <measured>"),
-        Opponent("2", "loihi", "ANN fp32", None, None, "never", None, "nobody measured it"),
+        Opponent("2", "cmos45-fp32", "ANN int8", *known, layers),
+        Opponent("2", "loihi", "ANN fp32", None, None, "never", None, "nobody measured it", "odin"),
     )
     page = write_report(report(opponents=opponents), tmp_path).read_text(encoding="utf-8")
     assert "Beside the ordinary network of the same shape" in page
-    row = page.partition("ANN int8")[2].partition("</tr>")[0]
-    for cell in ("4.20 µJ", "1.50 µJ", "0.26", "0.0912", "nobody &lt;measured&gt;"):
-        assert cell in row
-    assert "incomplete" in page.partition("ANN fp32")[2].partition("</tr>")[0]
+    row, _, last = page.partition("ANN int8")[2].partition("ANN fp32")
+    for cell in ("4.20 µJ", "1.50 µJ", "cmos45-int8", "0.26", "0.0912", "nobody &lt;measured&gt;"):
+        assert f">{cell}" in row
+    assert row.count("<details>") == 1
+    for cells in (
+        '<td>conv&lt;1&gt;</td><td class="num">0.31</td><td class="num">0.125</td>',
+        '<td>fc</td><td class="num">no spikes enter</td><td class="num">–</td>',
+    ):
+        assert cells in row
+    assert "incomplete" in last.partition("</tr>")[0] and "<td>odin</td>" in last
+    assert "<details>" not in last
     without = write_report(report(), tmp_path).read_text(encoding="utf-8")
     assert "Beside the ordinary network" not in without
 
@@ -248,9 +257,12 @@ def test_the_ordinary_network_beside_a_point(report, tmp_path):
 def test_a_curve_a_range_and_a_node_of_a_constant(report, tmp_path):
     data = report()
     source = "CACTI"
-    curve = Constant("sram", None, "pJ", 64, "estimate", source, "by size", "1 to 3", "45 nm")
+    curve = Constant(
+        *("sram", "curve", "", "64", "estimate", source, "by size", "1 to 3 x curve", "45 nm")
+    )
     profile = replace(data.profiles[0], constants=(*data.profiles[0].constants, curve))
     page = write_report(replace(data, profiles=(profile,)), tmp_path).read_text(encoding="utf-8")
     row = page.partition(">sram<")[2].partition("</tr>")[0]
-    assert "curve<br><small>1 to 3</small>" in row
+    # cells of their own: without tags, too, they do not run together
+    assert '<td class="num">curve</td><td class="num">1 to 3 x curve</td>' in row
     assert "<td>45 nm</td>" in row

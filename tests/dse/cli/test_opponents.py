@@ -34,6 +34,10 @@ def hidden(): return Hidden(), torch.rand(3, 1, 8, 8)
 """
 
 
+def split_row(line):
+    return line.split("│") if line.startswith("│") else []
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
@@ -48,13 +52,28 @@ def test_a_spiking_network_stands_beside_its_ann(folder):
     # two profiles of operations have the same opponents: one table
     assert text.count("against the ANN of the same shape, per sample") == 1
     assert "cmos45-fp32, cmos45-int8: against" in text
-    for column in ("baseline", "numbers", "this network in the same numbers", "break-even rate"):
-        assert column in text
+    heading = next(line for line in text.splitlines() if "baseline" in line and "ratio" in line)
+    cells = [cell.strip() for cell in heading.split("┃")[1:-1]]
+    assert cells == [
+        *("baseline", "numbers", "energy", "this network", "on", "ratio", "break-even rate")
+    ]
     for name in ("ANN fp32", "ANN int8", "ANN 3-bit", "ANN int8, zero-skipping"):
         assert f"│ {name} " in text
     assert "ratio: energy of the ANN over that of this network" in text
     assert "baseline: nobody measured its accuracy" in text
     assert "measured rate: 0." in text
+    # below it, once as well: a column an opponent, a row a layer
+    title = "cmos45-fp32, cmos45-int8: break-even rate by layer, in spikes per input element"
+    assert text.count("break-even rate by layer") == text.count(title) == 1
+    table = text.partition(title)[2]
+    assert "┃ layer" in table and "┃ ANN int8, zero-skipping ┃ measured rate ┃" in table
+    rows = {cells[1].strip(): cells for cells in map(split_row, table.splitlines()) if cells}
+    readout = [cell.strip() for cell in rows["readout.synapse"][2:7]]
+    # T x rate = 4.6 / 0.9 with T = 4
+    assert readout[0] == "1.28 (always cheaper)"
+    assert 0 < float(readout[-1]) < 1
+    assert "always cheaper: cheaper than the ANN at every rate up to 1 spike" in text
+    assert "never: dearer" not in text
     # 8192 + 16384 + 1280 weights; 256 states; 64 values and 128 spikes
     assert "footprint (cmos45-int8): weights 207 k bit, states 2.05 k bit, " in text
     assert "activations of the largest layer 640 bit, area unknown" in text
@@ -95,6 +114,7 @@ def test_a_binary_network_has_no_rate(folder):
     done = dse("energy", "nets.py:bnn", folder=folder)
     assert done.returncode == 0, done.stderr
     assert "ANN 1-bit" in done.stdout
+    # of the network beside four opponents: a table of layers would say the same in every cell
     assert done.stdout.count("no spikes enter") == 4
     assert "measured rate" not in done.stdout
 
@@ -114,6 +134,7 @@ def test_an_ann_that_does_not_follow_is_refused_by_name(folder):
     # the energy of the network itself is complete
     assert done.returncode == 0, done.stderr
     assert "baseline: incomplete: no ANN of the same shape: last: called 1 times" in done.stdout
+    assert "break-even rate by layer" not in done.stdout
     document = json.loads(dse("energy", "nets.py:hidden", "--json", folder=folder).stdout)
     first = document["cmos45-fp32"]["baselines"][0]
     assert first["total_pj"] is None

@@ -64,13 +64,79 @@ def test_what_a_reader_sees_beside_the_total(folder):
     name = "truenorth+host=cmos45-int8"
     for line in (
         f"{name}: total 258 µJ",
-        f"{name}: of which synaptic_compute 138 pJ, host 23 pJ, static 258 µJ",
         "time: the chip takes 4 ms",
-        f"{name}: 95 % of 1000 draws: total ",
-        f"{name}: drawn (seed 5): energy.ac 2.208 to 2.385",
-        f"{name}: without a range, so fixed: host.energy.mac, time.step",
+        f"{name}: 95 % of 1000 draws lie from low to high",
+        "drawn 1000 times, seed 5: energy.ac: 2.208 to 2.385 pJ; power.static: 63.8 to 65.1 mW",
+        "without a range, so fixed: host.energy.mac: 0.23 pJ; time.step: ",
     ):
         assert line in done.stdout
+    headings, tables = zip(*map(rows_of, done.stdout.split("┏")[1:]), strict=True)
+    summary, layers, intervals = tables[:3]
+    assert headings[0] == [
+        *("profile", "total", "synaptic compute", "host", "static", "input output")
+    ]
+    assert summary == [[name, "258 µJ", "138 pJ", "23 pJ", "258 µJ", "0 pJ"]]
+    assert headings[1] == ["layer", "operator", *headings[0][2:], "total"]
+    # 60 x 2.297 and 100 x 0.23; 4 ms of 64.4 mW belong to no layer
+    assert layers == [
+        ["conv", "convolution", "", "23 pJ", "", "", "23 pJ"],
+        ["lif", "neuron", "", "", "", "", "0 pJ"],
+        ["fc", "linear", "138 pJ", "", "", "", "138 pJ"],
+        ["(network)", "", "", "", "258 µJ", "0 pJ", "258 µJ"],
+        ["total", "", "138 pJ", "23 pJ", "258 µJ", "0 pJ", "258 µJ"],
+    ]
+    assert headings[2] == ["component", "low", "median", "high", "as priced"]
+    assert [row[0] for row in intervals] == ["total", *headings[0][2:]]
+    assert intervals[2] == ["host", "23 pJ", "23 pJ", "23 pJ", "23 pJ"]
+    # 4 ms of 63.8 to 65.1 mW
+    low, median, high = (float(cell.removesuffix(" µJ")) for cell in intervals[3][1:4])
+    assert 255 <= low < median < high <= 260.5
+
+
+def rows_of(table):
+    """The heading and the rows of a printed table, without its lines."""
+    cells = [
+        [cell.strip() for cell in line[1:-1].replace("┃", "│").split("│")]
+        for line in table.splitlines()
+        if line[:1] in ("┃", "│")
+    ]
+    return cells[0], cells[1:]
+
+
+def test_a_row_a_profile_with_the_components_of_all(folder):
+    names = "cmos45-fp32,truenorth"
+    done = dse("energy", "counts.json", "--hardware", names, "--uncertainty", folder=folder)
+    assert done.returncode == 1
+    heading, rows = rows_of(done.stdout.split("┏")[1])
+    assert heading == [
+        *("profile", "total", "synaptic compute", "neuron updates", "static", "input output"),
+        "latency",
+    ]
+    # 100 x 4.6 + 60 x 0.9; 40 integrations and 40 comparisons of 0.9
+    assert rows[0] == ["cmos45-fp32", "586 pJ", "514 pJ", "72 pJ", "", "", ""]
+    assert rows[1] == [
+        *("truenorth", "incomplete, known 258 µJ", "138 pJ", "", "258 µJ", "0 pJ", "4 ms")
+    ]
+    lines = done.stdout.splitlines()
+    assert "cmos45-fp32: total 586 pJ" in lines
+    # the layer without a price says so, in the table of its profile alone
+    _, layers = rows_of(done.stdout.split("┏")[3])
+    assert layers[0] == ["conv", "convolution", "", "", "", "incomplete, known 0 pJ"]
+    assert layers[-1][-1] == "incomplete, known 258 µJ"
+    assert "│ known part " in done.stdout
+
+
+def test_a_profile_without_ranges_says_it_in_one_line(folder):
+    done = dse(
+        "energy", "counts.json", "--hardware", "odin+host=cmos45-bits", "--uncertainty",
+        folder=folder,
+    )  # fmt: skip
+    assert "lie from low to high" not in done.stdout
+    assert "odin+host=cmos45-bits: no constant that this network uses has a range" in done.stdout
+    bare = dse(
+        "energy", "counts.json", "--hardware", "lemaire-qualia", "--uncertainty", folder=folder
+    )
+    assert "lemaire-qualia: no constant of this profile has a range" in bare.stdout
 
 
 def test_an_incomplete_total_ends_with_1(folder):
@@ -84,7 +150,7 @@ def test_an_incomplete_total_ends_with_1(folder):
     ("text", "told"),
     [
         ("{", "is not a count document, as `dse count --json` prints it"),
-        ("[1, 2]", "is not a count document"),
+        ("[1, 2]", "is not a count document, as `dse count --json` prints it: it holds list, and "),
         ('{"schema": 99}', "schema is 99; this version reads 1"),
         ("[" * 100000, "mine.json: "),
     ],
@@ -95,6 +161,23 @@ def test_a_file_that_is_none(tmp_path, text, told):
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+    assert "object has no attribute" not in done.stderr
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    done = dse("energy", "nothere.json", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "nothere.json: cannot be read: No such file or directory\n"
+
+
+@pytest.mark.parametrize("hardware", ["cmos45-fp32,", "", "cmos45-fp32,,cmos45-int8"])
+def test_an_empty_name_of_hardware(folder, hardware):
+    done = dse("energy", "counts.json", "--hardware", hardware, folder=folder)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f'--hardware "{hardware}": a name is empty. Give names with one comma between two of '
+        "them, as in cmos45-fp32,cmos45-int8\n"
+    )
 
 
 def test_options_of_a_model_are_not_for_stored_counts(folder):
