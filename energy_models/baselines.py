@@ -185,7 +185,7 @@ def _on_the_same_hardware(profile: HardwareProfile) -> list[Opponent]:
     """The ANN with its memory; zero skipping where the profile knows it."""
     if "charge.mac" not in profile.choices():
         return [("ANN, same hardware", profile, ())]
-    again = "a product that is skipped fetches no weight; each one that is not fetches its own"
+    again = "a product that is skipped fetches no weight"
     return [
         ("ANN, same hardware", _charging(profile, "dense"), ()),
         ("ANN, same hardware, zero-skipping", _charging(profile, "effective"), (_SKIPS, again)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -22,25 +22,14 @@ _OPS = (
 _UPDATES = ("state_read", "leak", "integrate", "compare", "reset", "state_write")
 _ops_of = attrgetter(*_OPS)
 _updates_of = attrgetter(*_UPDATES)
-_FIELDS: dict[str, Callable[[LayerCounts], float]] = {
-    "outputs": lambda row: row.outputs,
-    "neurons": lambda row: row.neurons,
-    "weights": lambda row: row.weights,
-    "reused_steps": lambda row: row.reused_steps,
-    "has_bias": lambda row: row.has_bias,
-    "is_neuron": lambda row: row.operator == "neuron",
-    "is_convolution": lambda row: row.operator == "convolution",
-    "is_signed": lambda row: any(operand.is_signed for operand in row.operands),
-    "spikes_in": lambda row: np.nan if row.spikes_in is None else row.spikes_in,
-    "spikes_out": lambda row: np.nan if row.spikes_out is None else row.spikes_out,
-    "is_of_activations": lambda row: row.weight_kind == "activation",
-    "has_binary_weights": lambda row: row.weight_kind == "binary",
-    "binary_weight_bits": lambda row: row.weight_bits or 1,
-    "evaluations": lambda row: _evaluations(len(row.steps), len(row.calls)),
-    "first_elements": lambda row: row.operands[0].elements if row.operands else 0.0,
-    "second_elements": lambda row: row.operands[1].elements if len(row.operands) > 1 else 0.0,
-    "is_unit": lambda row: bool(row.operands) and all(one.kind == "unit" for one in row.operands),
-}
+_PLAIN = ("outputs", "neurons", "weights", "reused_steps", "has_bias", "spikes_in", "spikes_out")
+_plain_of = attrgetter(*_PLAIN)  # None becomes NaN
+_KINDS = (
+    *("is_neuron", "is_convolution", "is_of_activations", "has_binary_weights"),
+    *("binary_weight_bits", "evaluations"),
+)
+_OPERANDS = ("first_elements", "second_elements", "is_unit", "is_signed")
+_NO_OPERANDS = (0.0, 0.0, False, False)
 
 
 @dataclass(frozen=True)
@@ -72,13 +61,18 @@ class Columns:
         sizes = [len(one.layers) for one in counts]
         ops = _table([_ops_of(row.ops) for row in rows], _OPS)
         updates = _table([_updates_of(row.updates) for row in rows], _UPDATES)
-        others = _table([[read(row) for read in _FIELDS.values()] for row in rows], tuple(_FIELDS))
+        plain = _table([_plain_of(row) for row in rows], _PLAIN)
+        kinds = _table([_kinds_of(row) for row in rows], _KINDS)
+        operands = _table([_operands_of(row) for row in rows], _OPERANDS)
         has_neurons = [is_fed for one in counts for is_fed in _has_neurons(one)]
         return cls(
             counts=tuple(counts),
             rows=rows,
             design=np.repeat(np.arange(len(counts)), sizes),
-            of={**ops, **updates, **others, "has_neurons": np.array(has_neurons, dtype=float)},
+            of={
+                **ops, **updates, **plain, **kinds, **operands,
+                "has_neurons": np.array(has_neurons, dtype=np.float64),
+            },
             time_steps=np.array([one.time_steps for one in counts], dtype=np.float64),
         )
 
@@ -101,6 +95,30 @@ class Columns:
         return Columns(self.counts, self.rows, self.design, {**self.of, **changed}, self.time_steps)
 
 
+def _kinds_of(row: LayerCounts) -> tuple[float, ...]:
+    operator, weights = row.operator, row.weight_kind
+    return (
+        operator == "neuron",
+        operator == "convolution",
+        weights == "activation",
+        weights == "binary",
+        row.weight_bits or 1,
+        _evaluations(len(row.steps), len(row.calls)),
+    )
+
+
+def _operands_of(row: LayerCounts) -> tuple[float, ...]:
+    operands = row.operands
+    if not operands:
+        return _NO_OPERANDS
+    first = operands[0]
+    if len(operands) == 1:
+        return first.elements, 0.0, first.kind == "unit", first.is_signed
+    second = operands[1]
+    is_unit = first.kind == "unit" and second.kind == "unit"
+    return first.elements, second.elements, is_unit, first.is_signed or second.is_signed
+
+
 def _evaluations(steps: int, calls: int) -> int:
     """Of a layer: one a step, or one a call, or one a step of each call that holds all steps."""
     if steps > 1 and calls > 1 and calls % steps:
@@ -113,6 +131,6 @@ def _has_neurons(counts: ModelCounts) -> list[bool]:
     return [row.name in fed for row in counts.layers]
 
 
-def _table(values: Sequence[Sequence[float]], names: Sequence[str]) -> dict[str, Floats]:
+def _table(values: Sequence[tuple[float, ...]], names: Sequence[str]) -> dict[str, Floats]:
     table = np.array(values, dtype=np.float64).reshape(len(values), len(names)).T.copy()
     return dict(zip(names, table, strict=True))

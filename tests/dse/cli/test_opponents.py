@@ -102,6 +102,8 @@ def test_document_of_a_spiking_network(folder):
     assert [one["name"] for one in sram["baselines"]] == [
         "ANN, same hardware",
         "ANN, same hardware, zero-skipping",
+        "ANN fp32",
+        "ANN 3-bit",
     ]
     # memory moves the break-even below what operations alone say
     by_memory = sram["break_even"]["ANN, same hardware"]["network"]["rate"]

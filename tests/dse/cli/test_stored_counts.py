@@ -128,11 +128,11 @@ def test_a_row_a_profile_with_the_components_of_all(folder):
 
 def test_a_profile_without_ranges_says_it_in_one_line(folder):
     done = dse(
-        "energy", "counts.json", "--hardware", "odin+host=cmos45-bits", "--uncertainty",
+        "energy", "counts.json", "--hardware", "odin+host=cmos45-int8", "--uncertainty",
         folder=folder,
     )  # fmt: skip
     assert "lie from low to high" not in done.stdout
-    assert "odin+host=cmos45-bits: no constant that this network uses has a range" in done.stdout
+    assert "odin+host=cmos45-int8: no constant that this network uses has a range" in done.stdout
     bare = dse(
         "energy", "counts.json", "--hardware", "lemaire-qualia", "--uncertainty", folder=folder
     )
