@@ -70,7 +70,11 @@ class Columns:
             rows=rows,
             design=np.repeat(np.arange(len(counts)), sizes),
             of={
-                **ops, **updates, **plain, **kinds, **operands,
+                **ops,
+                **updates,
+                **plain,
+                **kinds,
+                **operands,
                 "has_neurons": np.array(has_neurons, dtype=np.float64),
             },
             time_steps=np.array([one.time_steps for one in counts], dtype=np.float64),

@@ -24,7 +24,8 @@ from energy_models.errors import nearest
 from energy_models.events import ALL_EVENTS
 from energy_models.units import LARGEST
 
-UNITS = {"pj": "pJ", "mw": "mW", "ns": "ns", "mm2": "mm²", "count": ""}  # of keys, as printed
+# of keys, as printed
+UNITS = {"pj": "pJ", "mw": "mW", "ns": "ns", "mm2": "mm²", "count": "", "factor": "x curve"}
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 NotNegative = Annotated[float, Field(strict=True, ge=0, le=LARGEST, allow_inf_nan=False)]

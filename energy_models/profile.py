@@ -284,7 +284,7 @@ def _sram_rows(profile: HardwareProfile) -> list[dict[str, Any]]:
         return []
     sram = profile.memory.sram
     by_curve = {
-        "cacti": f"CACTI table, {sram.node_nm} nm, {sram.cell}",
+        "cacti": f"CACTI table, {sram.node_nm or 0:g} nm, {sram.cell}",
         "points": "; ".join(
             f"{point.capacity_bytes:g} B: {point.access_pj:g} pJ" for point in sram.points
         ),
@@ -294,7 +294,7 @@ def _sram_rows(profile: HardwareProfile) -> list[dict[str, Any]]:
         {
             "quantity": "memory.sram",
             "value": None,
-            "unit": "pj",
+            "unit": "factor",
             "low": sram.low_factor,
             "high": sram.high_factor,
             "bits": sram.access_bits,

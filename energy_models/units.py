@@ -1,5 +1,7 @@
 """Energy units: the only powers of ten of the house, and how a number is printed with its unit."""
 
+from decimal import Decimal
+
 PJ_PER_NJ = 1e3
 PJ_PER_UJ = 1e6
 PJ_PER_MJ = 1e9
@@ -20,6 +22,8 @@ ENERGY_UNITS = (
     ("nJ", PJ_PER_NJ),
     ("pJ", 1.0),
 )
+_THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
+_GROUPED_FROM = 10_000  # shorter numbers are read at a glance
 _TIME_UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 _COUNT_STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -46,6 +50,14 @@ def format_count(count: float, digits: int = 3) -> str:
         if abs(_rounded(count, digits)) >= size:
             return f"{_rounded(count / size, digits):.15g} {prefix}"
     return f"{_rounded(count, digits):.15g}"
+
+
+def format_plain(value: float, digits: int = 6) -> str:
+    """At most six digits and no exponent, whole numbers in full: `45`, `0.0087`, `1 048 576`."""
+    is_whole = float(value).is_integer()
+    exact = Decimal(int(value)) if is_whole else Decimal(f"{value:.{digits}g}")
+    is_long = abs(exact) >= _GROUPED_FROM
+    return f"{exact:,f}".replace(",", _THIN_SPACE) if is_long else f"{exact:f}"
 
 
 def _rounded(value: float, digits: int) -> float:

@@ -11,6 +11,7 @@ from energy_models.bill import Values
 from energy_models.columns import Floats
 from energy_models.constants import UNITS
 from energy_models.profile import HardwareProfile
+from energy_models.units import format_plain
 
 SRAM = "memory.sram"  # a factor on every energy of the curve
 
@@ -48,9 +49,9 @@ def described(
         if name in ranges:
             low, high, _ = ranges[name]
             what = f"{unit}" if name in constants else "times its curve"
-            drawn.append(f"{name}: {low:g} to {high:g} {what}".rstrip())
+            drawn.append(f"{name}: {format_plain(low)} to {format_plain(high)} {what}".rstrip())
         elif name in constants:
-            fixed.append(f"{name}: {constants[name].value:g} {unit}".rstrip())
+            fixed.append(f"{name}: {format_plain(constants[name].value)} {unit}".rstrip())
         else:
             fixed.append(f"{name}: as its curve")
     return tuple(drawn), tuple(fixed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from dse.errors import HardwareError
@@ -14,9 +13,6 @@ if TYPE_CHECKING:
     from energy_models import HardwareProfile
     from energy_models.profile import Sram
 
-_THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
-_DIGITS = 6  # as many as the sources give
-_GROUPED_FROM = 5  # digits before the point
 _SHOWN_KIB = (1, 8, 32, 256, 1024, 4096)  # sizes at which a curve is told
 _KIB_PER_MIB = 1024
 _AS_LISTED = "(as listed)"
@@ -61,10 +57,9 @@ def profile_names(hardware: str) -> tuple[str, ...]:
 
 def number(value: float) -> str:
     """At most six digits and no exponent, whole numbers in full: `45`, `0.0087`, `1 048 576`."""
-    is_whole = float(value).is_integer()
-    exact = Decimal(int(value)) if is_whole else Decimal(f"{value:.{_DIGITS}g}")
-    is_long = abs(exact) >= Decimal(10) ** (_GROUPED_FROM - 1)
-    return f"{exact:,f}".replace(",", _THIN_SPACE) if is_long else f"{exact:f}"
+    from energy_models.units import format_plain
+
+    return format_plain(value)
 
 
 def constants(profile: HardwareProfile) -> list[ShownConstant]:
