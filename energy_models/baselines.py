@@ -38,6 +38,7 @@ _CHIP = (
 )
 _HOST = "+host="
 _SHIPPED = ("cmos45-fp32", "cmos45-int8", "cmos45-bits")
+_NARROW_STATE = 16  # bits of a potential beside integer weights, as in the shipped profiles
 _NARROWEST, _WIDEST = 1, 8  # bits: below 8 a fit of its own, 8 itself is int8
 
 
@@ -196,10 +197,11 @@ def _with_memories(
     profile: HardwareProfile, base: str, bits: int, of_steps: tuple[str, ...]
 ) -> list[Opponent]:
     """On the very hardware, and in other numbers between memories of other widths."""
-    narrow = _in_numbers(profile, base, bits) if _NARROWEST <= bits <= _WIDEST else None
+    plain = _charging(profile, "dense")
+    narrow = _in_numbers(plain, base, bits) if _NARROWEST <= bits <= _WIDEST else None
     others: dict[str, tuple[HardwareProfile | None, tuple[str, ...]]] = {
-        "ANN fp32": (_in_numbers(profile, "cmos45-fp32", 32), ()),
-        "ANN int8": (_in_numbers(profile, "cmos45-int8+accumulator=32-bit", 8), ()),
+        "ANN fp32": (_in_numbers(plain, "cmos45-fp32", 32), ()),
+        "ANN int8": (_in_numbers(plain, "cmos45-int8+accumulator=32-bit", 8), ()),
         f"ANN {bits}-bit": (narrow, of_steps),
     }
     others.pop(f"ANN {profile.number_format}", None)  # that is the same hardware
@@ -218,7 +220,7 @@ def _in_numbers(profile: HardwareProfile, base: str, bits: int) -> HardwareProfi
     widths = {
         "weight_bits": bits,
         "activation_bits": bits,
-        "state_bits": max(bits, memory.state_bits),
+        "state_bits": max(bits, _NARROW_STATE),
     }
     return profile.model_copy(
         update={

@@ -53,11 +53,13 @@ class Gap:
     """Something that happened and has no price.
 
     where : (rows,) rows in which it happened, or (designs,) if `of_network`
+    spoils_rows : of the network, and of what its rows cost as well
     """
 
     text: str
     where: Mask
     of_network: bool = False
+    spoils_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,9 @@ def _groups(
 def _rows_pj(places: Sequence[int], counts: ModelCounts, profile: HardwareProfile) -> float:
     """Energy of some rows of a network, without terms that belong to no row."""
     bill = kinds.bill(Columns.side_by_side([counts]), profile)
+    for gap in bill.gaps:
+        if gap.spoils_rows and gap.where[0]:
+            raise _Unpriced(gap.text)
     for place in places:
         for text in bill.missing_of_row(place):
             raise _Unpriced(f"{counts.layers[place].name}: {text}")

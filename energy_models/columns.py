@@ -28,8 +28,8 @@ _KINDS = (
     *("is_neuron", "is_convolution", "is_of_activations", "has_binary_weights"),
     *("binary_weight_bits", "evaluations"),
 )
-_OPERANDS = ("first_elements", "second_elements", "is_unit", "is_signed")
-_NO_OPERANDS = (0.0, 0.0, False, False)
+_OPERANDS = ("first_elements", "second_elements", "is_unit", "is_real", "is_signed")
+_NO_OPERANDS = (0.0, 0.0, False, False, False)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Columns:
         spikes_in and spikes_out (NaN where the signal is not made of spikes), is_of_activations (a
         product of two of them), has_binary_weights, evaluations (of the layer, per sample),
         first_elements and second_elements (values of the operands that are no weights), is_unit
-        (they are spikes or signs), has_neurons (its output goes into neurons at once)
+        (they are spikes or signs), is_real (the first is made of real values), has_neurons (its
+        output goes into neurons at once)
     time_steps : (designs,)
     derived : what a model made of the rows alone, so that its next profile need not
     """
@@ -117,10 +118,12 @@ def _operands_of(row: LayerCounts) -> tuple[float, ...]:
         return _NO_OPERANDS
     first = operands[0]
     if len(operands) == 1:
-        return first.elements, 0.0, first.kind == "unit", first.is_signed
+        kind = first.kind
+        return first.elements, 0.0, kind == "unit", kind == "real", first.is_signed
     second = operands[1]
     is_unit = first.kind == "unit" and second.kind == "unit"
-    return first.elements, second.elements, is_unit, first.is_signed or second.is_signed
+    is_real = first.kind == "real"
+    return first.elements, second.elements, is_unit, is_real, first.is_signed or second.is_signed
 
 
 def _evaluations(steps: int, calls: int) -> int:

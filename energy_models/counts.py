@@ -12,6 +12,7 @@ from typing import Any
 
 from energy_models.errors import CountsError
 from energy_models.layers import LayerCounts, ModuleCounts, NeuronUpdates, OpCounts, problem_of
+from energy_models.units import LARGEST
 
 SCHEMA = 1
 
@@ -101,9 +102,9 @@ class ModelCounts:
     batches: int = 1
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
+        if not 1 <= self.samples <= LARGEST:
             raise CountsError(f"counts: samples is {self.samples}; it must be at least 1")
-        if self.time_steps < 1:
+        if not 1 <= self.time_steps <= LARGEST or self.time_steps % 1:
             raise CountsError(f"counts: time_steps is {self.time_steps}; it must be at least 1")
         for layer in self.layers:
             problem = problem_of(layer)

@@ -163,7 +163,10 @@ def _area(counts: ModelCounts, profile: HardwareProfile) -> float:
         is_op_only = profile.kind == "op-only"
         reason = "operations only: their units have no area here"
         raise _Refused(f"{profile.name}: {reason if is_op_only else 'the profile has no area'}")
-    return float(chip.chips_needed(columns, profile)[0]) * profile.area.value_mm2
+    chips = float(chip.chips_needed(columns, profile)[0])
+    if not chips:
+        raise _Refused(f"{profile.name}: no layer of this network runs on the chip")
+    return chips * profile.area.value_mm2
 
 
 def _known(width: int | str) -> int:

@@ -6,12 +6,12 @@ non-zero input and a non-zero weight inside the borders, *dense* is every positi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from energy_models.errors import CountsError
+from energy_models.units import LARGEST
 
 _NOT_NEGATIVE = ("outputs", "weights", "nonzero_weights", "neurons", "spikes_in", "spikes_out")
 _OF_OPERAND = ("elements", "nonzero")
@@ -348,6 +348,12 @@ class LayerCounts:
             calls=tuple(StepCounts(**call) for call in row["calls"]),
             folded=tuple(row["folded"]),
         )
+        for one in found.operands:
+            if one.nonzero > one.elements * (1 + _ROUNDED):
+                raise CountsError(
+                    f"count document: layer {found.name!r}: {one.nonzero:g} values that are not "
+                    f"zero of {one.elements:g}"
+                )
         dense, effective = found.ops.dense, found.ops.effective
         if dense and effective > dense * (1 + _ROUNDED):
             raise CountsError(
@@ -369,8 +375,11 @@ def problem_of(layer: LayerCounts) -> str:
         *((f"step {name}", value) for one in steps for name, value in one.to_dict().items()),
     )
     for name, value in numbers:
-        if value is not None and not 0 <= value < math.inf:
-            return f"{name} is {value}; a count is a finite number and not negative"
-    if layer.reused_steps < 1:
+        if value is not None and not 0 <= value <= LARGEST:
+            return f"{name} is {str(value)[:20]}; a count is a finite number and not negative"
+    if not 1 <= layer.reused_steps <= LARGEST:
         return f"reused_steps is {layer.reused_steps}; it must be at least 1"
+    shape = layer.geometry
+    if shape is not None and not (shape.groups >= 1 and all(step >= 1 for step in shape.stride)):
+        return f"groups {shape.groups} and stride {list(shape.stride)} must be at least 1"
     return ""

@@ -79,7 +79,7 @@ def energy(
         print_opponents(beside)
         for name in found:
             terminal.result(f"footprint ({name}): {_occupied(beside[name].footprint)}")
-        for text in counts.warnings:
+        for text in dict.fromkeys(text for one in found.values() for text in one.warnings):
             terminal.result(f"warning: {text}")
         counting.say_uncounted(counts)
         for name, breakdown in found.items():

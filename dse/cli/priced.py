@@ -67,9 +67,9 @@ def print_intervals(breakdown: EnergyBreakdown, profile: HardwareProfile) -> Non
         title=f"{profile.name}: {LEVEL * PERCENT:g} % of {found.draws} draws lie from low to high",
         left=("component",),
     )
-    ends: Sequence[str] = getattr(found, "at_an_end", ())
-    if ends:
-        terminal.result(f"the total as priced lies at an end of it: {'; '.join(ends)}")
+    if found.at_an_end:
+        ends = "; ".join(found.at_an_end)
+        terminal.result(f"the total as priced lies at an end of it, or outside: {ends}")
     drawn, fixed = described(profile, (*found.drawn, *found.fixed))
     terminal.result(f"drawn {found.draws} times, seed {found.seed}: {'; '.join(drawn)}")
     terminal.result(f"without a range, so fixed: {'; '.join(fixed) or 'none'}")

@@ -52,7 +52,7 @@ def profile_names(hardware: str) -> tuple[str, ...]:
             f'--hardware "{hardware}": a name is empty. Give names with one comma between two of '
             "them, as in cmos45-fp32,cmos45-int8"
         )
-    return names
+    return tuple(dict.fromkeys(names))
 
 
 def number(value: float) -> str:

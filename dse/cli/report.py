@@ -132,12 +132,13 @@ def report_data(
             f"{name}: {entry.get('class', 'element-wise')}, seen and not priced"
             for name, entry in counts.not_priced.items()
         ]
-        warnings += [f"point {number}: {text}" for text in counts.warnings]
+        said = dict.fromkeys(counts.warnings)
         not_counted.update(dict.fromkeys([*unknown, *seen]))
         counts = admit(counts, config.allow_uncounted)
         layers[number] = {}
         for name, profile in zip(config.hardware, loaded, strict=True):
             breakdown = estimate(counts, profile)
+            said.update(dict.fromkeys(breakdown.warnings))
             mismatch = other_numbers(counts, profile)
             assumptions.update({mismatch: None} if mismatch else {})
             layers[number][name] = [
@@ -145,6 +146,7 @@ def report_data(
                 for row in breakdown.rows()
             ]
         assumptions.update(dict.fromkeys(counts.assumptions))
+        warnings += [f"point {number}: {text}" for text in said]
     training = config.training
     budget = config.budget
     return ReportData(

@@ -39,7 +39,6 @@ def bill(columns: Columns, profile: HardwareProfile) -> Bill:
     gaps += _as_reported(profile, places)
     # without the operands nobody knows whether what met a binary weight was a spike or a sign
     is_unknown = places.on_chip & (columns["first_elements"] == 0) & (columns["binary"] > 0)
-    is_unknown &= np.isnan(columns["spikes_in"])
     if is_unknown.any():
         gaps.append(Gap("what flowed in is not recorded: count it again", is_unknown))
     hosted = _hosted(columns, profile, places)
@@ -102,15 +101,15 @@ def steps_pj(row: LayerCounts, profile: HardwareProfile) -> tuple[float, ...]:
 def chips_needed(columns: Columns, profile: HardwareProfile) -> Floats:
     """(designs,) chips that hold the neurons and weights of a design; 1 where nobody says.
 
-    The weights of the host's layers take no place on a chip.
+    What the host does takes no place on a chip; 0 if it does all.
     """
+    places = _Places.of(columns, profile)
     needed = np.ones(len(columns.counts))
-    is_spiking = _is_spiking(columns)
     for name, field in (("neurons", "neurons"), ("synapses", "weights")):
         if name in profile.capacity:
-            held = columns.by_design(columns[field] * is_spiking)
+            held = columns.by_design(columns[field] * places.on_chip)
             needed = np.maximum(needed, np.ceil(held / profile.capacity[name].value))
-    return needed
+    return needed * places.is_used
 
 
 def _products_of(columns: Columns) -> Floats:
@@ -155,7 +154,9 @@ def _synaptic(
 def _as_reported(profile: HardwareProfile, places: _Places) -> list[Gap]:
     return [
         _of_network(
-            f"energy.{event} is as reported: what it holds is not published", places.is_used
+            f"energy.{event} is as reported: what it holds is not published",
+            places.is_used,
+            spoils_rows=True,
         )
         for event, one in profile.prices.items()
         if one.scope == "as-reported"
@@ -235,7 +236,7 @@ def _network(
         elif duration is None:
             gaps.append(_of_network("no time for the static power to flow", used))
         else:
-            chips = chips_needed(columns, profile) * used
+            chips = chips_needed(columns, profile)
             terms += [
                 NetworkTerm("static", f"power.{name}", chips, timed=True) for name in profile.power
             ]
@@ -312,8 +313,8 @@ def _needs(profile: HardwareProfile, event: str, quantity: Floats) -> list[Gap]:
     return [Gap(f"no energy for {event}", quantity > 0)]
 
 
-def _of_network(text: str, where: Mask) -> Gap:
-    return Gap(text, where, of_network=True)
+def _of_network(text: str, where: Mask, *, spoils_rows: bool = False) -> Gap:
+    return Gap(text, where, of_network=True, spoils_rows=spoils_rows)
 
 
 def _notes(

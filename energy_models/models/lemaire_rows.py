@@ -176,7 +176,8 @@ def _is_once_a_step(row: LayerCounts, geometry: Geometry, time_steps: int) -> bo
     evaluations = row.outputs / size_out
     a_call = evaluations / max(len(row.calls), 1)
     may_be = [a_call - 1, evaluations - 1]
-    if row.reused_steps == 1:
+    is_called_each_step = len(row.calls) == time_steps > 1  # then T in one call are tokens
+    if row.reused_steps == 1 and not is_called_each_step:
         may_be.append(a_call - time_steps)
     return any(abs(difference) < _ROUNDED for difference in may_be)
 

@@ -4,7 +4,7 @@ Every layer has a memory for its weights, its states and its inputs, each as lar
 Operations are charged as by the op-only kind. Beside them, per sample:
 
 - weights: one per product that is paid (`reuse: none`), or at most every weight once per evaluation
-  (`full`), whether spikes drive the layer or not.
+  (`full`), and per step where spikes drive the layer.
 - inputs: a layer charged dense reads each value once per evaluation, or once per product; one
   driven by spikes scans one bit per position.
 - outputs: neurons write one bit each and step; a layer without neurons writes its values; those of
@@ -34,6 +34,8 @@ from energy_models.units import BITS_PER_BYTE, BYTES_PER_KIB
 from energy_models.values import SRAM
 
 DRAM = "memory.dram"
+_FETCHES = "sram fetches"
+_ROUNDED = 1e-9  # totals are divided by the number of samples
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ def _traffic(columns: Columns, profile: HardwareProfile, memory: Memory) -> Iter
     has_weights = columns["weights"] > 0
     is_full = profile.switches.reuse == "full"
     fetched_once = columns["weights"] * evaluations * policy.times
-    weights = np.minimum(dense + effective, fetched_once) if is_full else dense + effective
+    at_most = np.minimum(effective, _fetched_by_step(columns) * policy.times)
+    weights = np.minimum(dense, fetched_once) + at_most if is_full else dense + effective
     is_binary = columns["has_binary_weights"] > 0
     weight_bits = np.where(is_binary, columns["binary_weight_bits"], memory.weight_bits)
     yield Traffic(
@@ -119,7 +122,8 @@ def _traffic(columns: Columns, profile: HardwareProfile, memory: Memory) -> Iter
         columns["weights"] * weight_bits,
     )
     activation_bits = np.where(columns["is_unit"] > 0, 1.0, memory.activation_bits)
-    per_product = dense * (1.0 if not is_full else 0.0)
+    of_values = dense + effective * (columns["is_unit"] == 0)  # spikes are scanned, not fetched
+    per_product = of_values * (0.0 if is_full else 1.0)
     for elements in (columns["first_elements"], columns["second_elements"]):
         read = np.where(per_product > 0, per_product, elements * policy.times)
         yield Traffic(
@@ -152,6 +156,27 @@ def _traffic(columns: Columns, profile: HardwareProfile, memory: Memory) -> Iter
     held = columns["neurons"] * state_bits
     for event, is_write in (("state_read", False), ("state_write", True)):
         yield Traffic("state_memory", "states", columns[event], state_bits, held, is_write)
+
+
+def _fetched_by_step(columns: Columns) -> Floats:
+    """(rows,) weights that effective products fetch if no step fetches one of them twice.
+
+    A step without a spike fetches none. Where the steps do not tell all products, every weight once
+    per evaluation.
+    """
+    known = columns.derived.get(_FETCHES)
+    if isinstance(known, np.ndarray):
+        return known
+    found = columns["weights"] * columns["evaluations"]
+    for index, row in enumerate(columns.rows):
+        if len(row.steps) < 2 or row.weights == 0:
+            continue
+        products = [step.mac + step.ac + step.graded + step.binary for step in row.steps]
+        if abs(sum(products) - row.ops.effective) <= _ROUNDED * row.ops.effective:
+            at_most = found[index] / len(products)
+            found[index] = sum(min(one, at_most) for one in products)
+    columns.derived[_FETCHES] = found
+    return found
 
 
 def _priced(traffic: Traffic, curve: SramCurve, memory: Memory) -> Bill:
@@ -197,7 +222,7 @@ def _input_output(columns: Columns, memory: Memory) -> tuple[NetworkTerm, ...]:
         return ()
     bits = np.where(columns["is_unit"] > 0, 1.0, memory.activation_bits)
     steps = columns.time_steps[columns.design]
-    is_repeated = (columns["is_unit"] == 0) & (steps > 1) & (columns["evaluations"] == steps)
+    is_repeated = (columns["is_real"] > 0) & (steps > 1) & (columns["evaluations"] == steps)
     elements = columns["first_elements"] / np.where(is_repeated, steps, 1.0)
     accesses = _accesses(elements, bits, _width(memory.dram), memory)
     entering = np.zeros(len(columns.counts))
@@ -222,8 +247,8 @@ def _notes(
     ]
     if memory.dram is not None:
         texts.append(
-            "the sample is read from the DRAM: events of every step; real values once, also where "
-            "they enter at every step"
+            "the sample, which is what the first layer reads, comes from the DRAM: events of every "
+            "step; real values once, also where they enter at every step"
         )
     return dict.fromkeys(range(len(columns.counts)), tuple(texts))
 

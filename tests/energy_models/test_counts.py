@@ -130,6 +130,9 @@ def test_other_documents_are_refused() -> None:
         ({"neurons": -8}, "neurons is -8"),
         ({"spikes_out": -100.0}, "spikes_out is -100.0"),
         ({"reused_steps": 0}, "reused_steps is 0; it must be at least 1"),
+        ({"reused_steps": float("nan")}, "reused_steps is nan; it must be at least 1"),
+        ({"weights": 10**400}, "weights is"),
+        ({"geometry": Geometry(1, 1, groups=0)}, "groups 0 and stride [] must be at least 1"),
         ({"operands": (OperandCounts("unit", 3, float("inf")),)}, "operand nonzero is inf"),
         ({"steps": (StepCounts(ac=-1.0),)}, "step ac is -1.0"),
     ],
@@ -143,4 +146,11 @@ def test_a_document_with_more_effective_products_than_positions_is_refused() -> 
     row = LayerCounts("fc", "linear", ops=OpCounts(ac=3, dense_ac=2))
     document = ModelCounts(samples=1, layers=(row,)).to_dict()
     with pytest.raises(CountsError, match="3 effective products are more than the 2 dense ones"):
+        ModelCounts.from_dict(document)
+
+
+def test_a_document_with_more_values_than_elements_is_refused() -> None:
+    row = LayerCounts("fc", "linear", operands=(OperandCounts("unit", 3, 4),))
+    document = ModelCounts(samples=1, layers=(row,)).to_dict()
+    with pytest.raises(CountsError, match="4 values that are not zero of 3"):
         ModelCounts.from_dict(document)

@@ -184,3 +184,16 @@ def test_options_of_a_model_are_not_for_stored_counts(folder):
     done = dse("energy", "counts.json", "--input", "1,2", folder=folder)
     assert done.returncode == 2
     assert "its counts are stored" in done.stderr
+
+
+def test_a_network_of_which_nothing_runs_on_the_chip_is_warned_of(tmp_path):
+    alone = ModelCounts(samples=1, layers=COUNTS.layers[:1])
+    (tmp_path / "ann.json").write_text(json.dumps(alone.to_dict()))
+    hardware = "odin+host=cmos45-int8,cmos45-int8,cmos45-int8"
+    done = dse("energy", "ann.json", "--hardware", hardware, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "warning: odin+host=cmos45-int8: no layer of this network runs on the chip" in done.stdout
+    )
+    assert "odin+host=cmos45-int8: total 23 pJ" in done.stdout
+    assert "0.0862" not in done.stdout  # no chip, no area

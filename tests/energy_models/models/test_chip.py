@@ -624,3 +624,15 @@ def test_neurons_that_send_no_spikes_are_the_host_s(full: HardwareProfile) -> No
         ModelCounts(samples=1, layers=(readout,), time_steps=3), load_profile("cmos45-int8")
     ).layers
     assert of_readout == {"host": pytest.approx(alone.total_pj)}
+
+
+def test_neurons_of_the_host_take_no_place_on_a_chip(full: HardwareProfile) -> None:
+    hosted = load_profile(full.name + HOST)
+    signs = replace(LIF, name="signs", neurons=400, spikes_out=None)
+    assert priced(hosted, real(), signs, spiking(), LIF).warnings == ()
+
+
+def test_signs_cannot_pass_for_spikes_where_nobody_recorded_them(full: HardwareProfile) -> None:
+    unknown = spiking(operands=(), ops=OpCounts(binary=60, dense_binary=600), spikes_in=10.0)
+    energy = priced(load_profile(full.name + HOST), unknown, LIF)
+    assert "fc: what flowed in is not recorded: count it again" in energy.missing

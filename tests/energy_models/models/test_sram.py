@@ -278,3 +278,29 @@ def test_how_often_a_layer_is_evaluated(steps: int, calls: int, evaluations: int
     row = real_layer(steps=(StepCounts(),) * steps, calls=(StepCounts(),) * calls)
     columns = Columns.side_by_side([ModelCounts(samples=1, layers=(row,))])
     assert columns["evaluations"].tolist() == [evaluations]
+
+
+def test_a_step_fetches_each_weight_at_most_once() -> None:
+    # 40 products, all of them in the second step: 12 weights of 8 bits are 1.5 accesses * 2 pJ
+    late = spiking_layer(steps=(StepCounts(), StepCounts(ac=40)))
+    assert priced(late, steps=2).layers[0].energy_pj["weight_memory"] == pytest.approx(3.0)
+    # 4 in the first, 36 in the second: 16 weights
+    uneven = spiking_layer(steps=(StepCounts(ac=4), StepCounts(ac=36)))
+    assert priced(uneven, steps=2).layers[0].energy_pj["weight_memory"] == pytest.approx(4.0)
+
+
+def test_frames_of_small_integers_are_data_at_every_step() -> None:
+    frames = spiking_layer(
+        operands=(OperandCounts("small-integers", 200, 10, bits=32),),
+        ops=OpCounts(graded=40, graded_accumulates=80, dense_graded=600),
+    )
+    energy = priced(frames, profile=flat(dram=True), steps=2)
+    # 200 values of 8 bits: 25 accesses * 1300 pJ
+    assert energy.network == {"input_output": pytest.approx(25 * 1300)}
+
+
+def test_without_a_zero_skipping_zeros_saves_nothing() -> None:
+    row = real_layer()  # not one zero among 60 products
+    dense = priced(row, profile=flat("cmos45-sram-int8+reuse=none"))
+    skipping = priced(row, profile=flat("cmos45-sram-int8+reuse=none+charge.mac=effective"))
+    assert skipping.total_pj == pytest.approx(dense.total_pj)
