@@ -141,10 +141,26 @@ def baselines(
     if not is_baseline_due(counts):
         return ()
     told = accuracy_notes or {}
+    ann, problems = None, tuple[str, ...]()
+    try:
+        ann = ann_of(counts)
+    except CountsError as error:
+        problems = tuple(str(error).splitlines())
+    network = _Network(counts, profile, ann, problems)
     return tuple(
-        _baseline(name, hardware, (counts, profile), notes, told.get(name, UNMEASURED))
+        _baseline(name, hardware, network, notes, told.get(name, UNMEASURED))
         for name, hardware, notes in _opponents(counts, profile)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """What is compared: the network where it was asked for, and its ANN, or why there is none."""
+
+    counts: ModelCounts
+    profile: HardwareProfile
+    ann: ModelCounts | None
+    problems: tuple[str, ...]
 
 
 Opponent = tuple[str, HardwareProfile | None, tuple[str, ...]]
@@ -214,9 +230,7 @@ def _with_memories(
 def _in_numbers(profile: HardwareProfile, base: str, bits: int) -> HardwareProfile:
     """The same memories around the arithmetic of another profile, for weights of so many bits."""
     numbers = load_profile(base)
-    memory = profile.memory
-    if memory is None:
-        raise ValueError("a profile of kind sram without memory")  # refused when it was loaded
+    memory = profile.own_memory
     widths = {
         "weight_bits": bits,
         "activation_bits": bits,
@@ -279,31 +293,26 @@ def _like(base: str, profile: HardwareProfile) -> HardwareProfile:
 def _baseline(
     name: str,
     hardware: HardwareProfile | None,
-    network: tuple[ModelCounts, HardwareProfile],
+    network: _Network,
     notes: tuple[str, ...],
     accuracy_note: str,
 ) -> Baseline:
     """One opponent of a network that is asked for on a profile."""
-    counts, profile = network
-    missing: tuple[str, ...]
     if hardware is None:
-        missing = (f"no profile of so many bits: from {_NARROWEST} to {_WIDEST} are priced",)
-        return Baseline(name, "", None, None, missing, accuracy_note, notes)
-    on = profile if profile.kind == "chip" else hardware
-    own = estimate(counts, on)
-    try:
-        energy = estimate(ann_of(counts), hardware)
-        total_pj, missing = energy.total_pj, energy.missing
-    except CountsError as error:
-        total_pj, missing = None, tuple(str(error).splitlines())
+        unpriced = f"no profile of so many bits: from {_NARROWEST} to {_WIDEST} are priced"
+        return Baseline(name, "", None, None, (unpriced,), accuracy_note, notes)
+    on = network.profile if network.profile.kind == "chip" else hardware
+    own = estimate(network.counts, on)
+    energy = None if network.ann is None else estimate(network.ann, hardware)
+    missing = network.problems if energy is None else energy.missing
     return Baseline(
         name=name,
         profile=hardware.name,
-        total_pj=total_pj,
+        total_pj=None if energy is None else energy.total_pj,
         same_numbers_pj=own.total_pj,
         missing=(*missing, *(f"this network: {text}" for text in own.missing)),
         accuracy_note=accuracy_note,
-        notes=(*_OF_ANN, *notes, *_of_steps(counts)),
+        notes=(*_OF_ANN, *notes, *_of_steps(network.counts)),
         hardware=hardware,
         network_on=on.name,
     )

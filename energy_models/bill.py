@@ -120,9 +120,7 @@ class Bill:
         """Component -> (..., rows) pJ."""
         found: dict[str, Floats] = {}
         for term in self.terms:
-            energy_pj = term.quantity * values[term.constant]
-            known = found.get(term.component)
-            found[term.component] = energy_pj if known is None else known + energy_pj
+            _add(found, term.component, term.quantity * values[term.constant])
         return found
 
     def network_pj(self, values: Values) -> dict[str, Floats]:
@@ -134,8 +132,7 @@ class Bill:
                 time_ns = self.duration.seconds(values) * NS_PER_S
                 # hardware that is not used has no time, and needs no power
                 energy_pj = energy_pj * np.where(term.quantity > 0, time_ns, 0.0) * PJ_PER_MW_NS
-            known = found.get(term.component)
-            found[term.component] = energy_pj if known is None else known + energy_pj
+            _add(found, term.component, energy_pj)
         return found
 
     def totals_pj(self, columns: Columns, values: Values) -> dict[str, Floats]:
@@ -150,9 +147,7 @@ class Bill:
             quantity = columns.by_design(term.quantity)
             sums[key] = sums[key] + quantity if key in sums else quantity
         for (component, constant), quantity in sums.items():
-            energy_pj = quantity * values[constant]
-            known = found.get(component)
-            found[component] = energy_pj if known is None else known + energy_pj
+            _add(found, component, quantity * values[constant])
         return found
 
     def missing_of_row(self, index: int) -> tuple[str, ...]:
@@ -177,3 +172,8 @@ class Bill:
             else:
                 complete[columns.design[gap.where]] = False
         return complete
+
+
+def _add(found: dict[str, Floats], component: str, energy_pj: Floats) -> None:
+    known = found.get(component)
+    found[component] = energy_pj if known is None else known + energy_pj

@@ -10,18 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from energy_models.counts import ModelCounts
-from energy_models.layers import LayerCounts
+from energy_models.events import CLASSES
+from energy_models.layers import OPS, UPDATES, LayerCounts
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-_OPS = (
-    *("mac", "ac", "graded", "binary", "ac_by_weight", "graded_accumulates"),
-    *("dense_mac", "dense_ac", "dense_graded", "dense_binary"),
-)
-_UPDATES = ("state_read", "leak", "integrate", "compare", "reset", "state_write")
-_ops_of = attrgetter(*_OPS)
-_updates_of = attrgetter(*_UPDATES)
+_ops_of = attrgetter(*OPS)
+_updates_of = attrgetter(*UPDATES)
 _PLAIN = ("outputs", "neurons", "weights", "reused_steps", "has_bias", "spikes_in", "spikes_out")
 _plain_of = attrgetter(*_PLAIN)  # None becomes NaN
 _KINDS = (
@@ -60,8 +56,8 @@ class Columns:
         """The rows of several designs."""
         rows = tuple(row for one in counts for row in one.layers)
         sizes = [len(one.layers) for one in counts]
-        ops = _table([_ops_of(row.ops) for row in rows], _OPS)
-        updates = _table([_updates_of(row.updates) for row in rows], _UPDATES)
+        ops = _table([_ops_of(row.ops) for row in rows], OPS)
+        updates = _table([_updates_of(row.updates) for row in rows], UPDATES)
         plain = _table([_plain_of(row) for row in rows], _PLAIN)
         kinds = _table([_kinds_of(row) for row in rows], _KINDS)
         operands = _table([_operands_of(row) for row in rows], _OPERANDS)
@@ -84,6 +80,16 @@ class Columns:
     def __getitem__(self, field: str) -> Floats:
         """(rows,) values of a field."""
         return self.of[field]
+
+    @property
+    def effective(self) -> Floats:
+        """(rows,) products of all classes that have two non-zero operands."""
+        return sum((self.of[name] for name in CLASSES), np.zeros(len(self.rows)))
+
+    @property
+    def dense(self) -> Floats:
+        """(rows,) positions of all classes."""
+        return sum((self.of[f"dense_{name}"] for name in CLASSES), np.zeros(len(self.rows)))
 
     def by_design(self, values: Floats) -> Floats:
         """Sums of (..., rows) over the rows of each design: (..., designs)."""

@@ -65,7 +65,7 @@ class EnergyBreakdown:
     network : component -> pJ of the whole network; empty for an op-only profile
     missing : what happened but could not be priced; while there is any, there is no total
     assumptions : what the reader has to know to print the numbers
-    warnings : what looks wrong in the counts
+    warnings : what looks wrong in the counts, or makes the total another thing than it seems
     latency_s : time of one inference, None where the profile has no times, or a host works for a
         time that nobody knows
     intervals : what the ranges of the constants make of it, if that was asked for
@@ -160,7 +160,7 @@ def estimate(
     columns = Columns.side_by_side([counts])
     bill = kinds.bill(columns, profile)
     values = values_of(profile)
-    layers = _layers(columns, bill, profile)
+    layers = _layers(columns, bill, profile, values)
     missing = [
         f"{row.name}: {text}"
         for index, row in enumerate(counts.layers)
@@ -239,9 +239,11 @@ def other_numbers(counts: ModelCounts, profile: HardwareProfile) -> str | None:
     return f"{told}; nothing was quantised, and its accuracy is that of {ran}-bit floating point"
 
 
-def _layers(columns: Columns, bill: Bill, profile: HardwareProfile) -> tuple[LayerEnergy, ...]:
+def _layers(
+    columns: Columns, bill: Bill, profile: HardwareProfile, values: Values
+) -> tuple[LayerEnergy, ...]:
     """Component by component; a component of which nothing happened in a layer is not shown."""
-    by_component = bill.layers_pj(values_of(profile))
+    by_component = bill.layers_pj(values)
     happened: dict[str, Any] = {}
     for term in bill.terms:
         seen = happened.get(term.component, False)

@@ -1,7 +1,7 @@
 """Events: everything that a profile can put a price on, by kind of model."""
 
 CLASSES = ("mac", "ac", "graded", "binary")
-KINDS = ("op-only", "lemaire", "sram", "chip")
+PRODUCTS = (*CLASSES, *(f"dense_{name}" for name in CLASSES))  # as `OpCounts` names them
 
 _ARITHMETIC = (*CLASSES, "add", "leak", "integrate", "compare", "reset")
 EVENTS = {

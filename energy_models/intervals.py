@@ -64,10 +64,10 @@ def intervals(
     ranges = ranges_of(profile)
     used = bill.constants_used()
     found = {name: _interval(pj[..., 0]) for name, pj in by_component.items()}
-    total = sum((pj[..., 0] for pj in by_component.values()), np.zeros((draws, 1))[:, 0])
+    total = sum((pj[..., 0] for pj in by_component.values()), np.zeros(draws))
     return Intervals(
         components=found,
-        total=_interval(np.broadcast_to(total, (draws,))),
+        total=_interval(total),
         drawn={name: ranges[name][:2] for name in sorted(used & set(ranges))},
         fixed=tuple(sorted(used - set(ranges))),
         draws=draws,

@@ -91,6 +91,10 @@ class NeuronUpdates:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
+OPS = tuple(one.name for one in fields(OpCounts))
+UPDATES = tuple(one.name for one in fields(NeuronUpdates))
+
+
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """Shape of a layer: channels (or features), kernel, spatial sizes; no tuples for matrices.

@@ -197,6 +197,13 @@ class HardwareProfile(Strict):
         return self._host_profile
 
     @property
+    def own_memory(self) -> Memory:
+        """The memory of a profile whose kind has one: without it, the file was refused."""
+        if self.memory is None:
+            raise ValueError(f"a profile of kind {self.kind} has no memory")
+        return self.memory
+
+    @property
     def node(self) -> str:
         """`45 nm`, or that it was not published."""
         return _shown(self.node_nm, "nm", "node")

@@ -79,11 +79,6 @@ def print_opponents(beside: Mapping[str, Beside]) -> None:
             terminal.result(f"baseline{of}: {note}")
 
 
-def priced_on(baseline: Baseline) -> str:
-    """The profile on which a baseline has this network priced."""
-    return getattr(baseline, "network_on", "") or baseline.profile
-
-
 def _row(baseline: Baseline, rates: BreakEven) -> tuple[str, ...]:
     from energy_models.units import format_energy
 
@@ -95,7 +90,7 @@ def _row(baseline: Baseline, rates: BreakEven) -> tuple[str, ...]:
         baseline.profile,
         shown(baseline.total_pj),
         shown(baseline.same_numbers_pj),
-        priced_on(baseline),
+        baseline.network_on,
         "" if baseline.ratio is None else f"{baseline.ratio:.3g}",
         rates.network.text,
     )

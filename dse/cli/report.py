@@ -191,7 +191,6 @@ def _opponents(
     profiles: Sequence[HardwareProfile],
 ) -> Iterator[Opponent]:
     """The ANN of the same shape beside each point, on each profile."""
-    from dse.cli.opponents import priced_on
     from dse.pricing import admit, opponents
     from energy_models import ModelCounts
     from reports.data import Opponent
@@ -209,7 +208,7 @@ def _opponents(
                     break_even=found.network.text,
                     rate=found.network.measured_rate,
                     accuracy=one.accuracy_note,
-                    network_on=priced_on(one),
+                    network_on=one.network_on,
                     layers=tuple(_layer_rates(found)),
                 )
 

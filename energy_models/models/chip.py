@@ -16,13 +16,12 @@ import numpy as np
 from energy_models.bill import Bill, Duration, Gap, NetworkTerm, Term
 from energy_models.columns import Columns, Floats, Mask
 from energy_models.counts import ModelCounts
-from energy_models.events import CLASSES
-from energy_models.layers import LayerCounts
+from energy_models.events import CLASSES, PRODUCTS
+from energy_models.layers import UPDATES, LayerCounts
 from energy_models.models import op_only
 from energy_models.profile import HardwareProfile
 
 _PER_SPIKE = ("spike", "message", "hop")
-_EVENTS = ("state_read", "leak", "integrate", "compare", "reset", "state_write")
 
 
 def bill(columns: Columns, profile: HardwareProfile) -> Bill:
@@ -79,7 +78,7 @@ class _Places:
         is_event = _is_spiking(columns)
         if profile.host_profile is None:
             return cls(is_event, np.ones(len(columns.counts), dtype=np.bool_))
-        is_layer = ~is_neuron & (_products_of(columns) > 0)
+        is_layer = ~is_neuron & _has_products(columns)
         is_used = columns.by_design((is_layer & is_event).astype(np.float64)) > 0
         has_layers = columns.by_design(is_layer.astype(np.float64)) > 0
         is_used |= ~has_layers
@@ -112,16 +111,15 @@ def chips_needed(columns: Columns, profile: HardwareProfile) -> Floats:
     return needed * places.is_used
 
 
-def _products_of(columns: Columns) -> Floats:
-    names = (*CLASSES, *(f"dense_{name}" for name in CLASSES))
-    return sum((columns[name] for name in names), np.zeros(len(columns.rows)))
+def _has_products(columns: Columns) -> Mask:
+    return np.asarray(columns.effective + columns.dense > 0)
 
 
 def _of_rows(columns: Columns, mask: Mask) -> Columns:
     """The same rows, of which only those of the mask did anything as neurons."""
     return columns.with_fields(
         is_neuron=columns["is_neuron"] * mask,
-        **{event: columns[event] * mask for event in _EVENTS},
+        **{event: columns[event] * mask for event in UPDATES},
     )
 
 
@@ -166,8 +164,7 @@ def _as_reported(profile: HardwareProfile, places: _Places) -> list[Gap]:
 def _hosted(columns: Columns, profile: HardwareProfile, places: _Places) -> Bill:
     """What does not run on the chip: by a price of the chip's own, by the host, or a gap."""
     elsewhere = ~places.on_chip
-    products = [*CLASSES, *(f"dense_{name}" for name in CLASSES)]
-    fields = [*products, "graded_accumulates", "has_bias"]
+    fields = [*PRODUCTS, "graded_accumulates", "has_bias"]
     rest = columns.with_fields(**{name: columns[name] * elsewhere for name in fields})
     if "mac" in profile.prices:
         return op_only.bill(_of_rows(rest, np.zeros_like(elsewhere)), profile)
@@ -302,7 +299,7 @@ def _duration(
 
 def _has_host_layers(columns: Columns, places: _Places) -> Mask:
     """(designs,) of which some layers run on a host, and others here."""
-    is_hosted = ~places.on_chip & (_products_of(columns) > 0)
+    is_hosted = ~places.on_chip & _has_products(columns)
     return np.asarray((columns.by_design(is_hosted.astype(np.float64)) > 0) & places.is_used)
 
 

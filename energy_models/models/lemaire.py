@@ -93,9 +93,7 @@ def bill(columns: Columns, profile: HardwareProfile) -> Bill:
 
     The quantity of a memory is its accesses x pJ of one, so its constant is a factor.
     """
-    memory = profile.memory
-    if memory is None:  # refused when a profile is loaded
-        return Bill((), gaps=(Gap("no memory", np.ones(len(columns.rows), dtype=np.bool_)),))
+    memory = profile.own_memory
     rows = Rows.of(columns, profile)
     terms: list[Term] = []
     gaps = list(rows.gaps)

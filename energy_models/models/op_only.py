@@ -8,18 +8,17 @@ units in a tensor of small integers, for instance, are effective accumulates, no
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from energy_models.bill import Bill, Gap, Term
 from energy_models.columns import Columns, Floats, Mask
-from energy_models.events import CLASSES
-from energy_models.layers import LayerCounts, NeuronUpdates
+from energy_models.events import CLASSES, PRODUCTS
+from energy_models.layers import UPDATES, LayerCounts
 from energy_models.profile import HardwareProfile
 
-_UPDATES = tuple(field.name for field in fields(NeuronUpdates))
 _ROUNDED = 1e-9  # two divisions by the number of samples are rounded
 
 
@@ -37,16 +36,16 @@ def bill(columns: Columns, profile: HardwareProfile) -> Bill:
     is_counted = profile.switches.neuron_updates == "counted"
     is_hosted = {
         event: is_counted and event in _priced_updates(profile) and event not in known
-        for event in _UPDATES
+        for event in UPDATES
     }
-    products = (*CLASSES, *(f"dense_{name}" for name in CLASSES), "graded_accumulates", "outputs")
+    products = (*PRODUCTS, "graded_accumulates", "outputs")
     own = columns.with_fields(
         **{name: columns[name] * ~is_foreign for name in products},
-        **{event: columns[event] * (not is_hosted[event]) for event in _UPDATES},
+        **{event: columns[event] * (not is_hosted[event]) for event in UPDATES},
     )
     rest = columns.with_fields(
         **{name: columns[name] * is_foreign for name in products},
-        **{event: columns[event] * is_hosted[event] for event in _UPDATES},
+        **{event: columns[event] * is_hosted[event] for event in UPDATES},
     )
     ours, theirs = _of_own(own, profile), bill(rest, host)
     hosted = (Term("host", f"host.{term.constant}", term.quantity) for term in theirs.terms)
@@ -158,8 +157,7 @@ def _is_foreign(columns: Columns, profile: HardwareProfile) -> Mask:
 def _uncharged(columns: Columns, profile: HardwareProfile, policy: Policy) -> Iterator[Gap]:
     """Products that would silently cost nothing, since the row lacks the count they are paid by."""
     due = [name for name in CLASSES if name not in profile.excludes]
-    effective_of_all = sum((columns[name] for name in CLASSES), np.zeros(len(columns.rows)))
-    dense_of_all = sum((columns[f"dense_{name}"] for name in CLASSES), effective_of_all * 0)
+    effective_of_all, dense_of_all = columns.effective, columns.dense
     is_due = np.array([name in due for name in CLASSES])
     for index, name in enumerate(CLASSES):
         if name not in due:
@@ -218,7 +216,7 @@ def _priced_updates(profile: HardwareProfile) -> tuple[str, ...]:
     """The neuron events that are operations here; a profile with memory prices the rest itself."""
     is_memory_priced = profile.memory is not None
     memory = ("state_read", "state_write") if is_memory_priced else ()
-    return tuple(event for event in _UPDATES if event not in memory)
+    return tuple(event for event in UPDATES if event not in memory)
 
 
 def _bias(columns: Columns, profile: HardwareProfile) -> Iterator[tuple[str, str, str, Floats]]:

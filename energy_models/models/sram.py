@@ -55,14 +55,12 @@ class Traffic:
 
 def bill(columns: Columns, profile: HardwareProfile) -> Bill:
     """What operations and memories charge."""
-    memory = profile.memory
-    if memory is None:
-        raise ValueError("a profile of kind sram without memory")  # refused when it was loaded
+    memory = profile.own_memory
     compute = op_only.bill(columns, profile)
     curve = curve_of(memory.sram)
     terms: list[Term] = []
     gaps = list(compute.gaps)
-    is_unknown = (columns["first_elements"] == 0) & (_dense_of(columns) > 0)
+    is_unknown = (columns["first_elements"] == 0) & (columns.dense > 0)
     if is_unknown.any():
         gaps.append(Gap("what flowed in is not recorded: count it again", is_unknown))
     for traffic in _traffic(columns, profile, memory):
@@ -82,9 +80,7 @@ def bill(columns: Columns, profile: HardwareProfile) -> Bill:
 
 def areas_mm2(columns: Columns, profile: HardwareProfile) -> Floats:
     """(designs,) area of the memories of all layers; NaN where the curve has no area for one."""
-    memory = profile.memory
-    if memory is None:
-        raise ValueError("a profile of kind sram without memory")  # refused when it was loaded
+    memory = profile.own_memory
     curve = curve_of(memory.sram)
     total = np.zeros(len(columns.counts))
     places: dict[str | int, Floats] = {}
@@ -251,7 +247,3 @@ def _notes(
             "step; real values once, also where they enter at every step"
         )
     return dict.fromkeys(range(len(columns.counts)), tuple(texts))
-
-
-def _dense_of(columns: Columns) -> Floats:
-    return sum((columns[f"dense_{name}"] for name in CLASSES), np.zeros(len(columns.rows)))

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-import pytest
-
-from dse.cli import opponents, priced
+from dse.cli import priced
 from energy_models import LayerCounts, ModelCounts, OpCounts, estimate, load_profile
 
 COUNTS = ModelCounts(
@@ -59,11 +57,3 @@ def test_units_stand_beside_what_was_drawn_and_what_was_not(capsys):
     told = capsys.readouterr().out
     assert "drawn 1000 times, seed 4: energy.ac: 2.208 to 2.385 pJ; " in told
     assert "power.static: 63.8 to 65.1 mW" in told
-
-
-@pytest.mark.parametrize(
-    ("fields", "shown"),
-    [({"network_on": "odin"}, "odin"), ({"network_on": ""}, "cmos45-fp32"), ({}, "cmos45-fp32")],
-)
-def test_the_network_is_said_to_be_priced_where_its_baseline_says(fields, shown):
-    assert opponents.priced_on(SimpleNamespace(profile="cmos45-fp32", **fields)) == shown
