@@ -24,12 +24,13 @@ from energy_models import (
 
 amount = st.floats(min_value=0, max_value=1e15, allow_nan=False)
 sizes = st.lists(st.integers(0, 99), max_size=2).map(tuple)
+strides = st.lists(st.integers(1, 99), max_size=2).map(tuple)  # 0 is refused
 geometry = st.builds(
     Geometry,
     c_in=st.integers(1, 9),
     c_out=st.integers(1, 9),
     kernel=sizes,
-    stride=sizes,
+    stride=strides,
     padding=sizes,
     dilation=sizes,
     in_size=sizes,
