@@ -21,7 +21,9 @@ class Position:
     """One place of a layer: its synapses, and what surrounds them.
 
     role : "first" sees the data, "readout" gives the logits, "hidden" is all between
-    kernel, padding : of a conv; stride is 1        pool : window and stride of a max-pool, or None
+    kernel, padding, stride : of a conv     pool : window and stride of a max-pool, or None
+    dropout : share of the inputs of this place that training drops, the same at every step
+    average : whether the maps before this place are averaged to (B, C) first
     flatten : whether the inputs of this place are flattened to (B, N) before it
     """
 
@@ -33,9 +35,25 @@ class Position:
     padding: int = 0
     pool: int | None = None
     flatten: bool = False
+    stride: int = 1
+    dropout: float = 0.0
+    average: bool = False
 
 
-Topology = Callable[[tuple[int, ...], int, float, int], list[Position]]
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """Some places with a way around them.
+
+    body : convs in a chain, none of which pools
+    shortcut : a 1x1 conv on the way around, where the body changes the shape; None = nothing there
+    """
+
+    body: tuple[Position, ...]
+    shortcut: Position | None = None
+
+
+Place = Position | Residual
+Topology = Callable[[tuple[int, ...], int, float, int], Sequence[Place]]
 
 
 def names() -> list[str]:
