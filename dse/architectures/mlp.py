@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import math
-
-from dse.architectures.positions import Position, refuse_bad_sizes, refuse_too_large, scaled
+from dse.architectures.draft import Draft
+from dse.architectures.positions import Place, scaled
 
 BASE_FEATURES = 128
+OWN_DEPTH = 2
 
 
-def positions(
-    input_shape: tuple[int, ...], classes: int, width: float, depth: int
-) -> list[Position]:
-    """`depth` hidden layers of 128 x width features, then the readout.
+def positions(input_shape: tuple[int, ...], classes: int, width: float, depth: int) -> list[Place]:
+    """`depth` hidden layers, 2 if it is 0, of 128 x width features, then the readout.
 
     Raises BuildFailure for sizes that cannot be.
     """
-    refuse_bad_sizes("mlp", input_shape, classes, width, depth)
-    features = scaled(BASE_FEATURES, width)
-    hidden = [Position("linear", "hidden", features, features) for _ in range(depth - 1)]
-    places = [
-        Position("linear", "first", math.prod(input_shape), features, flatten=True),
-        *hidden,
-        Position("linear", "readout", features, classes),
-    ]
-    refuse_too_large("mlp", places)
-    return places
+    draft = Draft("mlp", input_shape, classes, width, depth)
+    for _ in range(depth or OWN_DEPTH):
+        draft.linear(scaled(BASE_FEATURES, width))
+    return draft.readout()

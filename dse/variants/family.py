@@ -35,7 +35,15 @@ class Variant:
 
 
 WIDTH = Knob("width", "float", 1.0, "multiplier of all hidden channels and features", 0.05, 16.0)
-DEPTH = Knob("depth", "int", 2, "number of hidden layers (of conv blocks in a conv net)", 1, 8)
+DEPTH = Knob(
+    "depth",
+    "int",
+    0,
+    "hidden layers (mlp, convnet) or multiplier of the convolutions in each stage (the others); "
+    "0: the architecture's own",
+    0,
+    8,
+)
 LEARNING_RATE = Knob("learning_rate", "float", 0.01, "peak of the one-cycle schedule", 1e-6, 1.0)
 COMMON_KNOBS = (WIDTH, DEPTH, LEARNING_RATE)
 
@@ -70,7 +78,7 @@ def load(name: str) -> Variant:
 
 def positions(
     design: Design, knobs: Mapping[str, KnobValue], input_shape: tuple[int, ...], classes: int
-) -> list[architectures.Position]:
+) -> Sequence[architectures.Place]:
     """The topology of a design, of its width and depth. Raises BuildFailure if it cannot be."""
     topology = architectures.load(design.architecture)
     return topology(input_shape, classes, float(knobs["width"]), int(knobs["depth"]))

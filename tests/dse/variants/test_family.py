@@ -53,3 +53,14 @@ def test_each_file_says_its_own_name_and_sensible_defaults() -> None:
         assert knob_values(Design.of(name, "mlp", defaults), variant.knobs) == defaults
         assert variant.knob("width") == family.WIDTH
         assert variant.knob("nothing") is None
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "convnet"])
+def test_the_depth_of_an_architecture_is_its_own_unless_a_design_says(architecture: str) -> None:
+    silent, spoken = (
+        family.positions(design, knob_values(design, family.COMMON_KNOBS), (1, 8, 8), 10)
+        for design in (Design.of("x", architecture, knobs) for knobs in ({}, {"depth": 2}))
+    )
+    assert silent == spoken
+    with pytest.raises(BuildFailure, match="x: depth: -1: must be between 0 and 8"):
+        knob_values(Design.of("x", architecture, {"depth": -1}), family.COMMON_KNOBS)
