@@ -11,7 +11,7 @@ from dse import catalogue
 from dse.errors import BuildFailure
 
 MAX_WEIGHTS = 2**28  # 1 GiB in fp32: beyond it a worker would run out of memory, not train
-NO_TOPOLOGIES = ("positions", "shapes", "draft", "network")  # files of this room that describe none
+NO_TOPOLOGIES = ("positions", "shapes", "draft")  # files of this room that describe none
 
 
 Role = Literal["first", "hidden", "readout"]

@@ -3,50 +3,129 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dse.errors import BuildFailure
+from dse.neurons import fused, kernel, through_time
+from dse.neurons.dynamics import Dynamics, Reset, leak_of, refuse_threshold
 from dse.neurons.events import neuron_events
+from dse.neurons.fused import Form
 from dse.neurons.surrogates import Surrogate, spike
 
-Reset = Literal["soft", "hard"]
+__all__ = ["IntegrateFire", "Reset", "SingleStep", "leak_of"]
 
 
 class IntegrateFire(nn.Module):
-    """Integrate-and-fire neurons, with or without a leak, over T steps from potential 0.
+    """Integrate-and-fire neurons, with or without a leak, over T steps.
 
-    u[t] = leak * v[t-1] + current[t],  v[-1] = 0
+    u[t] = leak v[t-1] + gain current[t],  v[-1] = initial_potential
     s[t] = H(u[t] - threshold)
-    v[t] = u[t] - threshold * s[t]   (soft reset)        v[t] = u[t] * (1 - s[t])   (hard reset)
+    v[t] = u[t] - threshold s[t]   (soft reset)        v[t] = u[t] (1 - s[t])   (hard reset)
 
-    Soft reset: Han, Srinivasan and Roy, CVPR 2020 (residual membrane potential). The backward pass
-    goes through time with s[t] in the reset held constant, as in Fang et al., ICCV 2021.
+    Soft reset: Han, Srinivasan and Roy, CVPR 2020 (residual membrane potential). By default the
+    backward pass goes through time with s[t] in the reset held constant, as in Fang et al., ICCV
+    2021 (PLIF), whose neuron has scales_input, learns_leak and a hard reset.
 
-    leak : share of the potential that is kept each step, 0..1; 1.0 is IF, less is LIF
+    leak : share of the potential that is kept each step, 0..1; 1.0 is IF, less is LIF; for one
+        given as a time constant in steps see `leak_of`
     threshold : above 0
+    is_reset_detached : False differentiates the spike in the reset, too
+    learns_leak : leak = 1 - sigmoid(w) with w a parameter, one for the layer (Fang et al., 2021,
+        eq. 6); it then starts strictly between 0 and 1
+    learns_threshold : threshold = exp(p) with p a parameter, one for the layer
+    scales_input : gain = 1 - leak instead of 1: a current that lasts becomes the potential
+    initial_potential : of every neuron, in every sample
     """
 
-    def __init__(self, threshold: float, leak: float, reset: Reset, surrogate: Surrogate) -> None:
+    def __init__(
+        self,
+        threshold: float,
+        leak: float,
+        reset: Reset,
+        surrogate: Surrogate,
+        *,
+        is_reset_detached: bool = True,
+        learns_leak: bool = False,
+        learns_threshold: bool = False,
+        scales_input: bool = False,
+        initial_potential: float = 0.0,
+    ) -> None:
         super().__init__()
-        _refuse_threshold(threshold)
+        refuse_threshold(threshold)
         if not 0.0 <= leak <= 1.0:
             raise BuildFailure(f"spiking neuron: leak {leak}: must be between 0 and 1")
-        if reset not in ("soft", "hard"):
-            raise BuildFailure(f'spiking neuron: reset "{reset}": must be "soft" or "hard"')
-        self.threshold = threshold
-        self.leak = leak
-        self.reset = reset
-        self.surrogate = surrogate
+        if learns_leak and not 0.0 < leak < 1.0:
+            raise BuildFailure(
+                f"spiking neuron: leak {leak}: must be strictly between 0 and 1 to be learned"
+            )
+        if scales_input and leak == 1.0:
+            raise BuildFailure("spiking neuron: leak 1.0: an input scaled by 1 - leak would be 0")
+        if not math.isfinite(initial_potential):
+            raise BuildFailure(
+                f"spiking neuron: initial potential {initial_potential}: must be finite"
+            )
+        self.dynamics = Dynamics(reset, surrogate, is_reset_detached)
+        self.scales_input = scales_input
+        self.initial_potential = initial_potential
+        self._threshold, self._leak = threshold, leak
+        self.log_threshold = _parameter(math.log(threshold)) if learns_threshold else None
+        self.leak_logit = _parameter(math.log((1 - leak) / leak)) if learns_leak else None
+
+    @property
+    def threshold(self) -> Tensor | float:
+        """The potential from which on a neuron spikes; a tensor if it is learned."""
+        return self._threshold if self.log_threshold is None else self.log_threshold.exp()
+
+    @property
+    def leak(self) -> Tensor | float:
+        """The share of the potential that is kept; a tensor if it is learned."""
+        return self._leak if self.leak_logit is None else 1.0 - self.leak_logit.sigmoid()
+
+    @property
+    def reset(self) -> Reset:
+        """What a spike does to the potential."""
+        return self.dynamics.reset
+
+    @property
+    def surrogate(self) -> Surrogate:
+        """The derivative of a spike."""
+        return self.dynamics.surrogate
+
+    def form(self) -> Form:
+        """What the kernel needs to know."""
+        leak = self.leak
+        return Form(
+            output=kernel.SPIKE,
+            slope=self.surrogate.code,
+            numbers=self.surrogate.numbers,
+            is_hard=self.reset == "hard",
+            is_detached=self.dynamics.is_detached,
+            threshold=self.threshold,
+            leak=leak,
+            gain=1.0 - leak if self.scales_input else 1.0,
+            initial=self.initial_potential,
+        )
 
     def forward(self, currents: Tensor) -> Tensor:
         """Spikes in {0, 1} of currents; both (T, B, ...)."""
-        spikes: Tensor = _IntegrateFire.apply(
-            currents, self.threshold, self.leak, self.reset, self.surrogate
+        steps = currents.shape[0]
+        if kernel.takes(currents) and steps <= kernel.LONGEST and currents.dim() in (3, 5):
+            spikes, _ = fused.stage(
+                currents.flatten(0, 1), self.form(), None, current_steps=steps, steps=steps, pool=1
+            )
+            return spikes.unflatten(0, (steps, -1))
+        leak = self.leak
+        return through_time.integrate_fire(
+            currents,
+            self.dynamics,
+            threshold=self.threshold,
+            leak=leak,
+            gain=1.0 - leak if self.scales_input else 1.0,
+            initial=self.initial_potential,
         )
-        return spikes
 
     def neuron_events(self, inputs: Tensor, outputs: Tensor) -> dict[str, Any]:
         """Exact totals of one call over the whole batch; see `dse.neurons.events`."""
@@ -55,11 +134,13 @@ class IntegrateFire(nn.Module):
             math.prod(inputs.shape[1:]),
             time_steps=time_steps,
             spikes_before_last=torch.count_nonzero(outputs[: time_steps - 1]),
-            has_leak=self.leak != 1.0,
+            has_leak=self.leak_logit is not None or self._leak != 1.0,
+            has_initial=self.initial_potential != 0.0,
         )
 
     def extra_repr(self) -> str:
-        return f"threshold={self.threshold}, leak={self.leak}, reset={self.reset}"
+        threshold, leak = float(self.threshold), float(self.leak)
+        return f"threshold={threshold}, leak={leak}, reset={self.reset}"
 
 
 class SingleStep(nn.Module):
@@ -73,9 +154,18 @@ class SingleStep(nn.Module):
 
     def __init__(self, threshold: float, surrogate: Surrogate) -> None:
         super().__init__()
-        _refuse_threshold(threshold)
+        refuse_threshold(threshold)
         self.threshold = threshold
         self.surrogate = surrogate
+
+    def form(self) -> Form:
+        """What the kernel needs to know."""
+        return Form(
+            output=kernel.SPIKE,
+            slope=self.surrogate.code,
+            numbers=self.surrogate.numbers,
+            threshold=self.threshold,
+        )
 
     def forward(self, currents: Tensor) -> Tensor:
         """Spikes in {0, 1} of currents, of any one shape."""
@@ -89,53 +179,5 @@ class SingleStep(nn.Module):
         return f"threshold={self.threshold}"
 
 
-class _IntegrateFire(torch.autograd.Function):
-    """All T steps as one node: only u - threshold is kept for the backward pass."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        currents: Tensor,
-        threshold: float,
-        leak: float,
-        reset: Reset,
-        surrogate: Surrogate,
-    ) -> Tensor:
-        excess = _like_steps(currents)
-        spikes = torch.empty_like(excess)
-        potential = currents[0]
-        for t in range(currents.shape[0]):
-            if t > 0:
-                potential = torch.add(currents[t], potential, alpha=leak)
-            torch.sub(potential, threshold, out=excess[t])
-            torch.ge(excess[t], 0.0, out=spikes[t])
-            if reset == "soft":
-                potential = torch.sub(potential, spikes[t], alpha=threshold)
-            else:
-                potential = potential.masked_fill(spikes[t].bool(), 0.0)
-        ctx.save_for_backward(excess)
-        ctx.leak, ctx.reset, ctx.surrogate = leak, reset, surrogate
-        return spikes
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (excess,) = ctx.saved_tensors
-        grad = ctx.surrogate.derivative(excess).mul_(grad_spikes)
-        for t in range(grad.shape[0] - 2, -1, -1):
-            later = grad[t + 1]
-            if ctx.reset == "hard":
-                later = later.masked_fill(excess[t] >= 0, 0.0)
-            grad[t].add_(later, alpha=ctx.leak)
-        return grad, None, None, None, None
-
-
-def _like_steps(currents: Tensor) -> Tensor:
-    """Empty (T, B, ...), each step laid out as a step of the currents (which may be expanded)."""
-    one = torch.empty_like(currents[0])
-    return currents.new_empty_strided(currents.shape, (one.numel(), *one.stride()))
-
-
-def _refuse_threshold(threshold: float) -> None:
-    if not (math.isfinite(threshold) and threshold > 0):
-        raise BuildFailure(f"spiking neuron: threshold {threshold}: must be finite and above 0")
+def _parameter(value: float) -> nn.Parameter:
+    return nn.Parameter(torch.tensor(value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -13,10 +13,22 @@ from dse.errors import BuildFailure
 
 
 class Surrogate(Protocol):
-    """A rule for the derivative of a spike."""
+    """A rule for the derivative of a spike.
+
+    code : its number in `kernel.cpp`
+    """
+
+    code: ClassVar[int]
+
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """What the kernel needs to know, in its order; 0.0 where there is nothing more."""
 
     def derivative(self, x: Tensor) -> Tensor:
         """dz/dx at x = u - threshold, in the shape and dtype of x; finite for every finite x."""
+
+    def primitive(self, x: Tensor) -> Tensor:
+        """A function z(x) with that derivative: a smooth stand-in for the spike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +40,24 @@ class Arctan:
     """
 
     alpha: float = 2.0
+    code: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         _refuse_unless_positive("arctan", alpha=self.alpha)
+
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """alpha."""
+        return self.alpha, 0.0, 0.0
 
     def derivative(self, x: Tensor) -> Tensor:
         """The slope at x, elementwise."""
         bell = x.mul(math.pi * self.alpha / 2).square_().add_(1.0)
         return bell.reciprocal_().mul_(self.alpha / 2)
+
+    def primitive(self, x: Tensor) -> Tensor:
+        """arctan(pi alpha x / 2) / pi + 1 / 2."""
+        return x.mul(math.pi * self.alpha / 2).arctan() / math.pi + 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +69,23 @@ class Sigmoid:
     """
 
     alpha: float = 4.0
+    code: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         _refuse_unless_positive("sigmoid", alpha=self.alpha)
 
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """alpha."""
+        return self.alpha, 0.0, 0.0
+
     def derivative(self, x: Tensor) -> Tensor:
         """The slope at x, elementwise."""
         return _logistic_slope(x, self.alpha)
+
+    def primitive(self, x: Tensor) -> Tensor:
+        """sigmoid(alpha x)."""
+        return x.mul(self.alpha).sigmoid()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +105,122 @@ class S2nn:
     alpha: float = 4.0
     beta: float = 1.0
     threshold: float = 1.0
+    code: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         _refuse_unless_positive("s2nn", alpha=self.alpha, beta=self.beta, threshold=self.threshold)
+
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """alpha, beta, threshold."""
+        return self.alpha, self.beta, self.threshold
 
     def derivative(self, x: Tensor) -> Tensor:
         """The slope at x, elementwise."""
         # clamped where it is not used: beta / (x + threshold) has a pole at x = -threshold
         above = x.clamp(min=0.0).add_(self.threshold).reciprocal_().mul_(self.beta)
         return torch.where(x < 0, _logistic_slope(x, self.alpha), above)
+
+    def primitive(self, x: Tensor) -> Tensor:
+        """sigmoid(alpha x) below 0, beta ln((x + threshold) / threshold) + 1 / 2 from there on."""
+        above = self.beta * torch.log1p(x.clamp(min=0.0) / self.threshold) + 0.5
+        return torch.where(x < 0, x.clamp(max=0.0).mul(self.alpha).sigmoid(), above)
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangular:
+    """dz/dx = height where |x| <= width / 2, else 0.
+
+    Wu, Deng, Li, Zhu and Shi, Frontiers in Neuroscience 2018 (STBP), where height = 1 / width. With
+    width 2 and height 1 it is the clipped straight-through estimator of a sign (Hubara et al.,
+    NeurIPS 2016).
+    width, height : above 0
+    """
+
+    width: float = 1.0
+    height: float = 1.0
+    code: ClassVar[int] = 3
+
+    def __post_init__(self) -> None:
+        _refuse_unless_positive("rectangular", width=self.width, height=self.height)
+
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """width, height."""
+        return self.width, self.height, 0.0
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """The slope at x, elementwise."""
+        return (x.abs() <= self.width / 2).to(x.dtype).mul_(self.height)
+
+    def primitive(self, x: Tensor) -> Tensor:
+        """A ramp of that slope, from -width / 2 to width / 2, through (0, 1/2)."""
+        return x.clamp(-self.width / 2, self.width / 2) * self.height + 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Triangular:
+    """dz/dx = height max(0, 1 - |x| / width).
+
+    Esser et al., PNAS 113, 2016 (convolutional networks for neuromorphic hardware). With width 1
+    and height 2 it is 2 - 2 |x|, the gradient of a sign in Bi-Real networks (Liu et al., ECCV
+    2018); it is also the slope of a piecewise quadratic function.
+    width : half the base, above 0      height : of the peak, above 0
+    """
+
+    width: float = 1.0
+    height: float = 1.0
+    code: ClassVar[int] = 4
+
+    def __post_init__(self) -> None:
+        _refuse_unless_positive("triangular", width=self.width, height=self.height)
+
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """width, height."""
+        return self.width, self.height, 0.0
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """The slope at x, elementwise."""
+        return x.abs().div_(-self.width).add_(1.0).clamp_(min=0.0).mul_(self.height)
+
+    def primitive(self, x: Tensor) -> Tensor:
+        """Two parabolas that meet in (0, 1/2)."""
+        y = x.clamp(-self.width, self.width) / self.width
+        return (y - y * y.abs() / 2) * (self.height * self.width) + 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Piecewise:
+    """dz/dx = height where |x| <= width / 2, else tail: the slope of a leaky ramp.
+
+    A gradient that never dies, as that of a leaky rectified linear unit. The form is common in
+    libraries (SpikingJelly: piecewise leaky ReLU); no single paper is its source.
+    width, height, tail : above 0
+    """
+
+    width: float = 2.0
+    height: float = 0.5
+    tail: float = 0.01
+    code: ClassVar[int] = 5
+
+    def __post_init__(self) -> None:
+        _refuse_unless_positive("piecewise", width=self.width, height=self.height, tail=self.tail)
+
+    @property
+    def numbers(self) -> tuple[float, float, float]:
+        """width, height, tail."""
+        return self.width, self.height, self.tail
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """The slope at x, elementwise."""
+        inside = (x.abs() <= self.width / 2).to(x.dtype)
+        return inside.mul_(self.height - self.tail).add_(self.tail)
+
+    def primitive(self, x: Tensor) -> Tensor:
+        """Three straight lines through (0, 1/2)."""
+        inside = x.clamp(-self.width / 2, self.width / 2)
+        return inside * self.height + (x - inside) * self.tail + 0.5
 
 
 def spike(x: Tensor, surrogate: Surrogate) -> Tensor:
@@ -108,8 +247,9 @@ class _Spike(torch.autograd.Function):
 
 
 def _logistic_slope(x: Tensor, alpha: float) -> Tensor:
-    s = x.mul(alpha).sigmoid_()
-    return s.mul(alpha).mul_(1.0 - s)
+    # e / (1 + e)^2 instead of s (1 - s), which loses all digits where s is almost 1
+    e = x.abs().mul_(-alpha).exp_()
+    return e.div((e + 1.0).square_()).mul_(alpha)
 
 
 def _refuse_unless_positive(name: str, **numbers: float) -> None:

@@ -17,7 +17,7 @@ def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Modu
     """The network of a design; see `Variant.build`."""
     from torch import nn
 
-    from dse.architectures.network import Network, real_synapse
+    from dse.networks.network import Network, real_synapse
 
     knobs = knob_values(design, KNOBS)
     places = positions(design, knobs, input_shape, classes)

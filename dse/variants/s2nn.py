@@ -26,7 +26,7 @@ KNOBS = (
 
 def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Module:
     """The network of a design; see `Variant.build`."""
-    from dse.architectures.network import Network, real_synapse
+    from dse.networks.network import Network, real_synapse
     from dse.neurons.spiking import SingleStep
     from dse.neurons.surrogates import S2nn
 

@@ -3,9 +3,9 @@ import torch
 from torch import Tensor, nn
 
 from dse.architectures import positions as architectures
-from dse.architectures.network import Network, real_synapse
 from dse.architectures.positions import Position
 from dse.errors import BuildFailure
+from dse.networks.network import Network, real_synapse
 
 
 class Accumulate(nn.Module):
@@ -38,7 +38,7 @@ def step_by_step(built: Network, images: Tensor) -> Tensor:
     for _ in range(built.time_steps):
         values = images
         for layer in built.layers:
-            current = layer.synapse(values.flatten(1) if layer.flatten else values)
+            current = layer.synapse(values.flatten(1) if layer.inflow.place.flatten else values)
             if layer.pool is not None and layer.pool_first:
                 current = layer.pool(current)
             current = torch.relu(layer.norm(current))
@@ -47,7 +47,9 @@ def step_by_step(built: Network, images: Tensor) -> Tensor:
             if layer.pool is not None and not layer.pool_first:
                 values = layer.pool(values)
         readout = built.readout
-        logits.append(readout.synapse(values.flatten(1) if readout.flatten else values))
+        logits.append(
+            readout.synapse(values.flatten(1) if readout.inflow.place.flatten else values)
+        )
     return torch.stack(logits).mean(0)
 
 

@@ -1,0 +1,232 @@
+"""Fused: batch-norm, neurons over T steps and a 2x2 max-pool in one pass over a layer's currents.
+
+The library's operators write each of these to memory, forwards and backwards, which takes longer
+than the convolutions between them. Here only the currents and the pooled outputs exist. Spikes are
+those of the operators, bit for bit, where the affine map is the same: without a norm and in
+evaluation. In training the statistics are summed in double, and differ from PyTorch's by rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dse.neurons import kernel
+from dse.neurons.kernel import COMPUTED, DTYPES, SPIKE, Task
+
+Number = Tensor | float
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the kernel needs to know of a neuron.
+
+    output, slope : codes of `kernel.cpp`       numbers : of the slope
+    threshold, leak, gain, initial : one for all neurons; a tensor gets its gradient
+    """
+
+    output: int
+    slope: int
+    numbers: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    is_hard: bool = True
+    is_detached: bool = True
+    threshold: Number = 0.0
+    leak: Number = 0.0
+    gain: Number = 1.0
+    initial: Number = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A batch-norm over all but the channels.
+
+    weight, bias, mean, variance : (C,); mean and variance are the running ones
+    momentum : of the running statistics        factor : that multiplies the weight
+    """
+
+    weight: Tensor
+    bias: Tensor
+    mean: Tensor
+    variance: Tensor
+    eps: float
+    momentum: float
+    factor: float
+    is_training: bool
+
+
+def stage(
+    currents: Tensor, form: Form, norm: Norm | None, *, current_steps: int, steps: int, pool: int
+) -> tuple[Tensor, Tensor]:
+    """Outputs (T * B, C, H', W') or (T * B, C), channels last, and the number of spikes, a 0-dim
+    tensor that has a gradient as well.
+
+    currents : (current_steps * B, C, H, W) or (.., C); current_steps is T, or 1: the same each step
+    pool : 2, or 1 for none
+    """
+    outputs, spikes = _Stage.apply(
+        _channels_last(currents),
+        None if norm is None else norm.weight,
+        None if norm is None else norm.bias,
+        form.threshold,
+        form.leak,
+        form.gain,
+        form.initial,
+        form,
+        norm,
+        (current_steps, steps, pool),
+    )
+    return outputs, spikes
+
+
+class _Stage(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        currents: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        threshold: Number,
+        leak: Number,
+        gain: Number,
+        initial: Number,
+        form: Form,
+        norm: Norm | None,
+        sizes: tuple[int, int, int],
+    ) -> tuple[Tensor, Tensor]:
+        affine, statistics = (None, None) if norm is None else _affine(currents, norm)
+        task = _task(currents, form, affine, sizes)
+        shape = (sizes[1] * task.samples, task.channels)
+        if currents.dim() == 4:
+            outputs = torch.empty(
+                (*shape, task.height // task.pool, task.width // task.pool),
+                dtype=currents.dtype,
+                memory_format=torch.channels_last,
+            )
+        else:
+            outputs = torch.empty(shape, dtype=currents.dtype)
+        spikes = torch.zeros((), dtype=torch.float64)
+        task.outputs, task.spikes = outputs.data_ptr(), spikes.data_ptr()
+        kernel.forward(task)
+        ctx.save_for_backward(currents, outputs, affine, statistics)
+        ctx.form, ctx.norm, ctx.sizes = form, norm, sizes
+        if form.output != SPIKE:
+            ctx.mark_non_differentiable(spikes)
+        return outputs, spikes
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(
+        ctx: Any, grad_outputs: Tensor | None, grad_spikes: Tensor | None
+    ) -> tuple[Any, ...]:
+        currents, outputs, affine, statistics = ctx.saved_tensors
+        form, norm = ctx.form, ctx.norm
+        task = _task(currents, form, affine, ctx.sizes)
+        if grad_outputs is None:
+            grad_outputs = torch.zeros_like(outputs)
+        arriving = _channels_last(grad_outputs.to(outputs.dtype))
+        gradient = torch.empty_like(currents)
+        sums = torch.zeros(2, task.channels, dtype=torch.float64)
+        parameters = torch.zeros(4, dtype=torch.float64)
+        wants = ctx.needs_input_grad
+        task.learns = any(wants[3:7])
+        task.outputs, task.grad_outputs = outputs.data_ptr(), arriving.data_ptr()
+        task.grad_spikes = 0.0 if grad_spikes is None else grad_spikes.item()
+        task.grad_currents = gradient.data_ptr()
+        task.sums, task.parameters = sums.data_ptr(), parameters.data_ptr()
+        kernel.backward(task)
+        grad_weight = grad_bias = None
+        if norm is not None:
+            grad_weight, grad_bias = _through_norm(gradient, currents, sums, norm, statistics)
+        learned = [
+            parameters[i].to(number.dtype) if wanted else None
+            for i, (wanted, number) in enumerate(
+                zip(wants[3:7], (form.threshold, form.leak, form.gain, form.initial), strict=True)
+            )
+        ]
+        return gradient, grad_weight, grad_bias, *learned, None, None, None
+
+
+def _task(currents: Tensor, form: Form, affine: Tensor | None, sizes: tuple[int, int, int]) -> Task:
+    current_steps, steps, pool = sizes
+    rows, channels = currents.shape[:2]
+    height, width = currents.shape[2:] if currents.dim() == 4 else (1, 1)
+    slope_0, slope_1, slope_2 = form.numbers
+    return Task(
+        steps=steps,
+        current_steps=current_steps,
+        samples=rows // current_steps,
+        height=height,
+        width=width,
+        channels=channels,
+        pool=pool,
+        output=form.output,
+        is_hard=form.is_hard,
+        is_detached=form.is_detached,
+        slope=form.slope,
+        threads=torch.get_num_threads(),
+        dtype=DTYPES[currents.dtype],
+        slope_0=slope_0,
+        slope_1=slope_1,
+        slope_2=slope_2,
+        threshold=float(form.threshold),
+        leak=float(form.leak),
+        gain=float(form.gain),
+        initial=float(form.initial),
+        currents=currents.data_ptr(),
+        scale=None if affine is None else affine[0].data_ptr(),
+        shift=None if affine is None else affine[1].data_ptr(),
+    )
+
+
+def _affine(currents: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
+    """Scale and shift (2, C), and mean and variance (2, C) in double; moves the running ones."""
+    computed = COMPUTED[currents.dtype]
+    if not norm.is_training:
+        statistics = torch.stack([norm.mean, norm.variance])
+        scale = norm.weight * norm.factor * torch.rsqrt(norm.variance + norm.eps)
+        # the shift is rounded once, as in PyTorch's batch-norm
+        shift = norm.bias.double() - norm.mean.double() * scale.double()
+        return torch.stack([scale, shift.to(scale.dtype)]).to(computed), statistics.double()
+    channels = currents.shape[1]
+    samples = currents.numel() // channels
+    sums = kernel.moments(currents, channels)
+    mean = sums[0] / samples
+    variance = (sums[1] / samples - mean.square()).clamp_(min=0.0)
+    unbiased = variance * (samples / max(1, samples - 1))
+    norm.mean.lerp_(mean.to(norm.mean.dtype), norm.momentum)
+    norm.variance.lerp_(unbiased.to(norm.variance.dtype), norm.momentum)
+    scale = norm.weight.double() * norm.factor * (variance + norm.eps).rsqrt()
+    shift = norm.bias.double() - mean * scale
+    return torch.stack([scale, shift]).to(computed), torch.stack([mean, variance])
+
+
+def _through_norm(
+    gradient: Tensor, currents: Tensor, sums: Tensor, norm: Norm, statistics: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Turns the gradient of the normalised currents into that of the currents, in place.
+
+    sums : (2, C), of the gradient, and of it times the currents
+    Returns the gradients of weight and bias. Ioffe and Szegedy, ICML 2015, section 3.
+    """
+    mean, variance = statistics
+    inverse = (variance + norm.eps).rsqrt()
+    grad_bias = sums[0]
+    grad_normal = (sums[1] - mean * sums[0]) * inverse  # by the weight times the factor
+    scale = norm.weight.double() * norm.factor * inverse
+    if norm.is_training:
+        samples = currents.numel() // currents.shape[1]
+        slope = -scale * inverse * grad_normal / samples
+        rest = -scale * grad_bias / samples - slope * mean
+    else:
+        slope = rest = torch.zeros_like(scale)
+    factors = torch.stack([scale, slope, rest]).to(COMPUTED[currents.dtype])
+    kernel.combine(gradient, currents, factors)
+    grad_weight = grad_normal * norm.factor
+    return grad_weight.to(norm.weight.dtype), grad_bias.to(norm.bias.dtype)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x.contiguous()
