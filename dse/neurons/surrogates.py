@@ -84,6 +84,47 @@ class S2nn:
         return torch.where(x < 0, _logistic_slope(x, self.alpha), above)
 
 
+@dataclass(frozen=True, slots=True)
+class Rectangular:
+    """dz/dx = height where |x| <= width / 2, else 0.
+
+    Wu, Deng, Li, Zhu and Shi, Frontiers in Neuroscience 12, 2018 (STBP). Of a sign in {-1, +1},
+    width 2 and height 1 are the clipped straight-through estimator (Hubara et al., NeurIPS 2016).
+    width, height : above 0
+    """
+
+    width: float = 1.0
+    height: float = 1.0
+
+    def __post_init__(self) -> None:
+        _refuse_unless_positive("rectangular", width=self.width, height=self.height)
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """The slope at x, elementwise."""
+        inside = x.abs().le_(self.width / 2)
+        return inside if self.height == 1.0 else inside.mul_(self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class Triangular:
+    """dz/dx = height max(0, 1 - |x| / width).
+
+    Esser et al., PNAS 113, 2016. Of a sign in {-1, +1}, width 1 and height 2 are the slope
+    2 - 2 |x| of Bi-Real nets (Liu et al., ECCV 2018).
+    width, height : above 0; the width is half the foot of the triangle
+    """
+
+    width: float = 1.0
+    height: float = 1.0
+
+    def __post_init__(self) -> None:
+        _refuse_unless_positive("triangular", width=self.width, height=self.height)
+
+    def derivative(self, x: Tensor) -> Tensor:
+        """The slope at x, elementwise."""
+        return x.abs().mul_(-self.height / self.width).add_(self.height).clamp_(min=0.0)
+
+
 def spike(x: Tensor, surrogate: Surrogate) -> Tensor:
     """Heaviside step H(x), with H(0) = 1; its gradient is the surrogate's.
 
