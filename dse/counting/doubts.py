@@ -30,7 +30,10 @@ def assumptions_of(row: Row, time_steps: int, *, is_before_spikes: bool) -> Iter
 
 def warnings_of(row: Row, *, is_after_spikes: bool) -> Iterator[str]:
     """Spikes that stopped being binary: which values flow instead."""
+    reads_integers = (row.declared_bits[1] or 1) > 1  # the layer says so: they were never spikes
     for operand in row.operands:
+        if reads_integers:
+            continue
         if operand.kind == "small-integers" and operand.has_zero and is_after_spikes:
             values = ", ".join(f"{value:g}" for value in sorted(operand.values))
             yield (

@@ -1,9 +1,8 @@
-"""Binary networks: sign activations, and layers whose weights are one size with two signs.
+"""Binary networks: activations of one bit, and layers whose weights are one size with two signs.
 
 sign(0) = +1 everywhere, so that every value is a bit: for a, w in {-1, +1}^n,
-a . w = 2 popcount(a XNOR w) - n  (Rastegari et al., ECCV 2016).
-The derivative of a sign is taken as 1 where |x| <= 1, else 0: a straight-through estimator
-(Hubara et al., NeurIPS 2016).
+a . w = 2 popcount(a XNOR w) - n  (Rastegari et al., ECCV 2016), and for a in {0, 1}^n,
+a . w = 2 popcount(a AND w) - popcount(a).
 """
 
 from __future__ import annotations
@@ -14,20 +13,71 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dse.neurons import kernel
 from dse.neurons.events import neuron_events
+from dse.neurons.fused import Form
+from dse.neurons.surrogates import Rectangular, Surrogate, Triangular, spike
+
+# slopes of a sign; those of a step from 0 to 1, which is half a sign, are half as high
+CLIPPED: Surrogate = Rectangular(2.0, 1.0)
+QUADRATIC: Surrogate = Triangular(1.0, 2.0)
+HALF_CLIPPED: Surrogate = Rectangular(2.0, 0.5)
+HALF_QUADRATIC: Surrogate = Triangular(1.0, 1.0)
 
 
 class Sign(nn.Module):
-    """The activation of a binary network: -1 or +1."""
+    """The activation of a binary network: -1 or +1.
+
+    surrogate : what its derivative is taken to be. `CLIPPED`, 1 where |x| <= 1: the
+        straight-through estimator of Hubara et al., NeurIPS 2016. `QUADRATIC`, 2 - 2 |x| there:
+        that of a piecewise quadratic function (Liu et al., ECCV 2018, Bi-Real)
+    """
+
+    def __init__(self, surrogate: Surrogate = CLIPPED) -> None:
+        super().__init__()
+        self.surrogate = surrogate
+
+    def form(self) -> Form:
+        """What the kernel needs to know."""
+        return Form(kernel.SIGN, self.surrogate.code, self.surrogate.numbers)
 
     def forward(self, currents: Tensor) -> Tensor:
         """Values in {-1, +1} of currents, of any one shape."""
-        outputs: Tensor = _Sign.apply(currents)
+        outputs: Tensor = _Sign.apply(currents, self.surrogate)
         return outputs
 
     def neuron_events(self, inputs: Tensor, outputs: Tensor) -> dict[str, int]:
         """One comparison for each value; see `dse.neurons.events`."""
         return neuron_events(inputs.numel())
+
+    def extra_repr(self) -> str:
+        return f"{self.surrogate}"
+
+
+class UnitStep(nn.Module):
+    """The activation of a binary network that counts: 0 or 1, which is (sign + 1) / 2.
+
+    surrogate : what its derivative is taken to be, such as `HALF_CLIPPED` or `HALF_QUADRATIC`
+    """
+
+    def __init__(self, surrogate: Surrogate = HALF_CLIPPED) -> None:
+        super().__init__()
+        self.surrogate = surrogate
+
+    def form(self) -> Form:
+        """What the kernel needs to know."""
+        return Form(kernel.SPIKE, self.surrogate.code, self.surrogate.numbers)
+
+    def forward(self, currents: Tensor) -> Tensor:
+        """Values in {0, 1} of currents, of any one shape."""
+        return spike(currents, self.surrogate)
+
+    def neuron_events(self, inputs: Tensor, outputs: Tensor) -> dict[str, int]:
+        """One comparison for each value; see `dse.neurons.events`."""
+        return neuron_events(inputs.numel())
+
+    def extra_repr(self) -> str:
+        return f"{self.surrogate}"
 
 
 def binary_weight(latent: Tensor, *, is_scaled: bool) -> Tensor:
@@ -42,21 +92,28 @@ def binary_weight(latent: Tensor, *, is_scaled: bool) -> Tensor:
 
 
 class BinaryConv2d(nn.Conv2d):
-    """A convolution of stride 1, no bias, with binary weights; `weight` holds the latent ones.
+    """A convolution, no bias, with binary weights; `weight` holds the latent ones.
 
     Padding is with zeros, which no bit can be: those products are of the border.
     """
 
     def __init__(
-        self, c_in: int, c_out: int, kernel: int, padding: int = 0, *, is_scaled: bool = True
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        padding: int = 0,
+        *,
+        stride: int = 1,
+        is_scaled: bool = True,
     ) -> None:
-        super().__init__(c_in, c_out, kernel, padding=padding, bias=False)
+        super().__init__(c_in, c_out, kernel, stride=stride, padding=padding, bias=False)
         self.is_scaled = is_scaled
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C_out, H', W')."""
         weight = binary_weight(self.weight, is_scaled=self.is_scaled)
-        return F.conv2d(inputs, weight, padding=self.padding)
+        return F.conv2d(inputs, weight, stride=self.stride, padding=self.padding)
 
     def after_step(self) -> None:
         """Keep latent weights where their gradient lives; the training loop calls it."""
@@ -87,15 +144,17 @@ def clip_latent(latent: Tensor) -> None:
 
 class _Sign(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, surrogate: Surrogate) -> Tensor:
         ctx.save_for_backward(x)
+        ctx.surrogate = surrogate
         return _signs(x)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
-        return grad.mul(x.abs() <= 1.0)
+        # not in place: the gradient keeps its own layout, on which rounding further back depends
+        return grad.mul(ctx.surrogate.derivative(x)), None
 
 
 class _BinaryWeight(torch.autograd.Function):
@@ -114,8 +173,9 @@ class _BinaryWeight(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (latent,) = ctx.saved_tensors
-        return grad.mul(latent.abs() <= 1.0), None
+        return latent.abs().le_(1.0).mul_(grad), None
 
 
 def _signs(x: Tensor) -> Tensor:
-    return (x >= 0).to(x.dtype).mul_(2.0).sub_(1.0)
+    # a comparison in place stays in floats: through a tensor of bool it takes four times as long
+    return x.clone().ge_(0.0).mul_(2.0).sub_(1.0)

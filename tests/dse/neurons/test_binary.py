@@ -4,7 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from dse.neurons.binary import BinaryConv2d, BinaryLinear, Sign, binary_weight
+from dse.neurons.binary import (
+    HALF_QUADRATIC,
+    QUADRATIC,
+    BinaryConv2d,
+    BinaryLinear,
+    Sign,
+    UnitStep,
+    binary_weight,
+)
 
 
 def test_sign_has_no_zero() -> None:
@@ -19,9 +27,33 @@ def test_gradient_of_a_sign_is_straight_through_within_1() -> None:
     assert x.grad.tolist() == [0, 3, 3, 3, 3, 0]
 
 
-def test_sign_neurons_only_compare() -> None:
+def test_a_quadratic_gradient_is_that_of_the_piecewise_polynomial() -> None:
+    # F(x) = -1, 2x + x^2, 2x - x^2, 1 with breaks at -1, 0, 1 (Liu et al., ECCV 2018)
+    x = torch.linspace(-1.5, 1.5, 61, dtype=torch.float64, requires_grad=True)
+    polynomial = torch.where(x < 0, 2 * x + x**2, 2 * x - x**2)
+    smooth = torch.where(x.abs() < 1, polynomial, torch.sign(x))
+    weights = torch.arange(1.0, 62.0, dtype=torch.float64)
+    (expected,) = torch.autograd.grad((smooth * weights).sum(), x)
+    (found,) = torch.autograd.grad((Sign(QUADRATIC)(x) * weights).sum(), x)
+    assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("whole", "half"), [({}, {}), ({"surrogate": QUADRATIC}, None)])
+def test_a_step_is_half_a_sign_in_value_and_slope(whole: dict, half: dict | None) -> None:
+    half = {"surrogate": HALF_QUADRATIC} if half is None else half
+    x = torch.tensor([-2.0, -0.7, -0.0, 0.0, 0.3, 1.0, 1.1], requires_grad=True)
+    step, sign = UnitStep(**half)(x), Sign(**whole)(x)
+    assert torch.equal(step, (sign + 1) / 2)
+    assert step.tolist() == [0, 0, 1, 1, 1, 1, 1]
+    (of_step,) = torch.autograd.grad(step.sum(), x)
+    (of_sign,) = torch.autograd.grad(sign.sum(), x)
+    assert torch.allclose(of_step, of_sign / 2)
+
+
+@pytest.mark.parametrize("neuron", [Sign(), UnitStep()])
+def test_binary_neurons_only_compare(neuron: Sign | UnitStep) -> None:
     x = torch.zeros(1, 4, 5)
-    events = Sign().neuron_events(x, Sign()(x))
+    events = neuron.neuron_events(x, neuron(x))
     assert {name: n for name, n in events.items() if n} == {"neurons": 20, "compare": 20}
 
 
@@ -60,6 +92,25 @@ def test_layers_are_convolution_and_product_with_these_weights() -> None:
     assert torch.equal(linear(rows), rows @ binary_weight(linear.weight, is_scaled=True).T)
 
 
+def test_a_stride_is_that_of_the_convolution() -> None:
+    torch.manual_seed(2)
+    conv = BinaryConv2d(2, 3, 3, padding=1, stride=2)
+    maps = torch.randn(4, 2, 6, 6)
+    weight = binary_weight(conv.weight, is_scaled=True)
+    assert torch.equal(conv(maps), F.conv2d(maps, weight, stride=2, padding=1))
+
+
+def test_binary_weights_lie_in_memory_as_the_latent_ones_do() -> None:
+    latent = torch.randn(4, 3, 3, 3).to(memory_format=torch.channels_last)
+    for is_scaled in (True, False):
+        assert binary_weight(latent, is_scaled=is_scaled).stride() == latent.stride()
+
+
+def test_a_latent_zero_of_either_sign_is_plus_one() -> None:
+    latent = torch.tensor([[0.0, -0.0, -1.0]])
+    assert binary_weight(latent, is_scaled=False).tolist() == [[1, 1, -1]]
+
+
 def test_latent_weights_get_the_gradient_within_1() -> None:
     linear = BinaryLinear(3, 1, is_scaled=False)
     with torch.no_grad():
@@ -92,5 +143,5 @@ def test_a_product_of_signs_is_a_popcount(pairs: list[tuple[int, int]]) -> None:
     xnor = ~(a ^ w) & ((1 << n) - 1)
     assert int(layer(signs_a)) == 2 * xnor.bit_count() - n
     # spikes {0, 1} instead of signs: AND + popcount
-    spikes = torch.tensor([float(bit) for bit, _ in pairs])
+    spikes = UnitStep()(torch.tensor([bit - 0.5 for bit, _ in pairs]))
     assert int(layer(spikes)) == 2 * (a & w).bit_count() - a.bit_count()

@@ -42,7 +42,7 @@ def run(
     return list(train(model, *blobs(50, 1), *blobs(20, 2), settings, seed))
 
 
-@pytest.mark.parametrize("variant", ["ann", "bnn", "s2nn", "snn"])
+@pytest.mark.parametrize("variant", ["ann", "bnn", "qann", "s2nn", "snn"])
 def test_an_easy_task_is_learned(variant: str) -> None:
     seed_everything(3)
     model = build(variant, width=0.25)
@@ -54,7 +54,7 @@ def test_an_easy_task_is_learned(variant: str) -> None:
     assert all(result.samples_per_s > 0 for result in results)
 
 
-@pytest.mark.parametrize("variant", ["ann", "bnn", "s2nn", "snn"])
+@pytest.mark.parametrize("variant", ["ann", "bnn", "qann", "s2nn", "snn"])
 @pytest.mark.parametrize("architecture", ["convnet", "mlp"])
 def test_the_same_seed_gives_the_same_bits(variant: str, architecture: str) -> None:
     weights = []
@@ -160,7 +160,8 @@ def test_sets_that_do_not_fit_are_refused() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["convnet", "mlp"])
 @pytest.mark.parametrize(
-    ("variant", "goal"), [("ann", 0.95), ("snn", 0.95), ("s2nn", 0.95), ("bnn", 0.93)]
+    ("variant", "goal"),
+    [("ann", 0.95), ("qann", 0.95), ("snn", 0.95), ("s2nn", 0.95), ("bnn", 0.93)],
 )
 def test_defaults_read_handwritten_digits(variant: str, goal: float, architecture: str) -> None:
     from sklearn.datasets import load_digits

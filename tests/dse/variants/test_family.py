@@ -37,7 +37,7 @@ def test_what_is_no_number_is_refused(value: float | str) -> None:
 
 
 def test_names_are_the_files() -> None:
-    assert {"ann", "bnn", "s2nn", "snn"} <= set(family.names())
+    assert {"ann", "bnn", "qann", "s2nn", "snn"} <= set(family.names())
     with pytest.raises(ConfigError, match=r'variants: "sn" is unknown\. Did you mean "snn"'):
         family.load("sn")
 
