@@ -18,7 +18,7 @@ from pydantic import (
 from dse import sweepfile
 from dse.domain import SpaceEntry
 from dse.errors import ConfigError
-from dse.knobentry import KnobEntry, Number, Strict, Text, not_empty, number, spelled_out
+from dse.knobentry import KnobEntries, KnobEntry, Number, Strict, Text, not_empty, number
 from dse.vocabulary import Goal, Vocabulary, is_priced, misused_words
 from energy_models.yamlfile import YamlMistakes, validate
 
@@ -70,15 +70,20 @@ class Objective(Strict):
 
 
 class Budget(Strict):
-    """When a sweep ends: after so many trials, or after so much time of the processor."""
+    """When a sweep ends: after so many trials, or after so much time of the processor.
+
+    repeats : train every design of the space so many times, each with a seed of its own
+    """
 
     trials: Count | None = None
     cpu_hours: Positive | None = None
+    repeats: Annotated[Count, Field(le=1000)] | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if (self.trials is None) == (self.cpu_hours is None):
-            raise ValueError("must give one of trials and cpu_hours")
+        given = [one for one in (self.trials, self.cpu_hours, self.repeats) if one is not None]
+        if len(given) != 1:
+            raise ValueError("must give one of trials, cpu_hours and repeats")
         return self
 
 
@@ -107,7 +112,7 @@ class SweepConfig(Strict):
     data: Annotated[DataChoice, BeforeValidator(_named)]
     variants: Annotated[tuple[Text, ...], AfterValidator(not_empty)]
     architecture: Text
-    space: dict[str, Annotated[KnobEntry, BeforeValidator(spelled_out)]] = Field({})
+    space: dict[str, KnobEntries] = Field({})
     objectives: Annotated[tuple[Objective, ...], AfterValidator(not_empty)]
     hardware: Annotated[tuple[Text, ...], AfterValidator(not_empty)]
     budget: Budget
@@ -116,9 +121,12 @@ class SweepConfig(Strict):
     workers: Annotated[Count, Field(le=1024)] = 1
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0
 
-    def entries(self) -> dict[str, SpaceEntry]:
-        """What the sweep says about each knob."""
-        return {knob: entry.entry() for knob, entry in self.space.items()}
+    def entries(self) -> dict[str, tuple[SpaceEntry, ...]]:
+        """What the sweep says about each knob, one entry a group of network families."""
+        return {
+            knob: tuple(one.entry() for one in ([said] if isinstance(said, KnobEntry) else said))
+            for knob, said in self.space.items()
+        }
 
 
 def load_sweep(

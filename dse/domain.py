@@ -35,6 +35,10 @@ class Fixed:
         """The value that lies in the middle."""
         return self.value
 
+    def nth(self, index: int) -> KnobValue:
+        """The value with this index, from 0."""
+        return (self.value,)[index]
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -59,6 +63,10 @@ class Choice:
     def middle(self) -> KnobValue:
         """The value that stands in the middle of the list."""
         return self.values[(len(self.values) - 1) // 2]
+
+    def nth(self, index: int) -> KnobValue:
+        """The value with this index, from 0."""
+        return self.values[index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,13 @@ class Range:
         if self.log:
             middle = math.sqrt(self.low) * math.sqrt(self.high)
         return min(max(round(middle) if self.is_whole else middle, self.low), self.high)
+
+    def nth(self, index: int) -> KnobValue:
+        """The value with this index, from 0 for the lowest; of a range that is no continuum."""
+        if self.is_whole:
+            return self.low + index * int(self.step or 1)
+        # in decimals, as the numbers are written: 0.1 + 2 x 0.1 is 0.3
+        return float(_decimal(self.low) + index * _decimal(self.step or 1))
 
 
 Domain = Fixed | Choice | Range

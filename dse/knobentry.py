@@ -8,9 +8,12 @@ from typing import Annotated, Self, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
+    Discriminator,
     PlainValidator,
     StringConstraints,
+    Tag,
     model_validator,
 )
 
@@ -51,6 +54,12 @@ def spelled_out(value: object) -> object:
     if isinstance(value, list):
         raise ValueError("must say what the list means. Write range, log_range or choice before it")
     return value if isinstance(value, dict | BaseModel) else {"fixed": value}
+
+
+def form_of(value: object) -> str:
+    """`<list>` for a list of entries, each for families of its own; else `<entry>`."""
+    parts = value if isinstance(value, list | tuple) else ()
+    return "<list>" if any(isinstance(part, dict | BaseModel) for part in parts) else "<entry>"
 
 
 def _value(value: object) -> KnobValue:
@@ -146,3 +155,11 @@ class KnobEntry(Strict):
             return Choice(self.choice)
         assert self.fixed is not None  # `_says_one_thing` has seen to it
         return Fixed(self.fixed)
+
+
+_Entry = Annotated[KnobEntry, BeforeValidator(spelled_out)]
+KnobEntries = Annotated[
+    Annotated[_Entry, Tag("<entry>")] | Annotated[tuple[_Entry, ...], Tag("<list>")],
+    Discriminator(form_of),
+]
+"""What a sweep file says about a knob: one entry, or a list of them with a `when` each."""

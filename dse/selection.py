@@ -9,6 +9,7 @@ import numpy as np
 
 from dse.config import Objective as Wanted
 from dse.config import SweepConfig
+from dse.space import Space
 from reports import pareto, points
 from reports.pareto import Objective
 from reports.record import TrialRecord
@@ -78,15 +79,38 @@ def best_of_each_variant(records: Sequence[TrialRecord], profile: str) -> list[T
     return [record for _, _, record in best.values()]
 
 
-def seconds_left(records: Sequence[TrialRecord], config: SweepConfig, workers: int) -> float | None:
-    """Estimated time to the end of the budget; None before the first trial has finished."""
+def planned(config: SweepConfig, space: Space) -> int | None:
+    """How many trials a sweep is to have; None where its budget is a time."""
+    if config.budget.repeats is None:
+        return config.budget.trials
+    return config.budget.repeats * (space.size() or 0)
+
+
+def budget_text(config: SweepConfig, space: Space) -> str:
+    """`96 trials`, `24 trials (8 designs, 3 times each)` or `2.0 CPU hours`."""
+    trials = planned(config, space)
+    if trials is None:
+        return f"{config.budget.cpu_hours} CPU hours"
+    if config.budget.repeats is None:
+        return f"{trials} trials"
+    times = "once each" if config.budget.repeats == 1 else f"{config.budget.repeats} times each"
+    return f"{trials} trials ({space.size()} designs, {times})"
+
+
+def seconds_left(
+    records: Sequence[TrialRecord], config: SweepConfig, workers: int, trials: int | None
+) -> float | None:
+    """Estimated time to the end of the budget; None before the first trial has finished.
+
+    trials : how many are planned in all, None where the budget is a time
+    """
     times = [r.times["total_s"] for r in records if r.state in COUNTED]
     if not times:
         return None
-    if config.budget.trials is None:
+    if trials is None:
         left_s = 3600 * (config.budget.cpu_hours or math.inf) - sum(times)
     else:
-        left_s = (config.budget.trials - len(times)) * sum(times) / len(times)
+        left_s = (trials - len(times)) * sum(times) / len(times)
     return max(0.0, float(left_s)) / max(1, workers)
 
 

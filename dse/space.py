@@ -44,13 +44,13 @@ class Space:
         cls,
         architecture: str,
         variants: Mapping[str, tuple[Knob, ...]],
-        entries: Mapping[str, SpaceEntry],
+        entries: Mapping[str, Sequence[SpaceEntry]],
     ) -> Space:
         """The space of a sweep.
 
         variants : the network families that the sweep lists, with their knobs
-        entries : what the sweep says of the knobs. A knob of which it says nothing, or nothing for
-            this family, keeps its default
+        entries : what the sweep says of the knobs, each entry for other families. A knob of which
+            it says nothing, or nothing for this family, keeps its default
         """
         domains = {
             variant: {knob.name: _domain(knob, variant, entries) for knob in knobs}
@@ -65,9 +65,36 @@ class Space:
 
     def size(self) -> int | None:
         """How many designs there are; None = a continuum."""
-        sizes = [_product(domains.values()) for domains in self.domains.values()]
-        finite = [size for size in sizes if size is not None]
+        sizes = self.sizes()
+        finite = [size for size in sizes.values() if size is not None]
         return sum(finite) if len(finite) == len(sizes) else None
+
+    def sizes(self) -> dict[str, int | None]:
+        """Network family -> how many designs it has; None = a continuum."""
+        return {variant: _product(domains.values()) for variant, domains in self.domains.items()}
+
+    def nth(self, index: int) -> dict[str, KnobValue]:
+        """The parameters of the design with this index, of a space with so many designs.
+
+        Families come in their order; within one, the last knob changes fastest.
+
+        Raises IndexError beyond `size()`, or beyond a family that has a continuum.
+        """
+        for variant, size in self.sizes().items():
+            if size is None or index < 0:
+                break
+            if index < size:
+                return self._nth_of(variant, index)
+            index -= size
+        raise IndexError("there is no such design in the space")
+
+    def _nth_of(self, variant: str, index: int) -> dict[str, KnobValue]:
+        values: dict[str, KnobValue] = {}
+        for parameter, domain in reversed(self.searched(variant).values()):
+            index, place = divmod(index, domain.size or 1)
+            values[parameter] = domain.nth(place)
+        chosen: dict[str, KnobValue] = {"variant": variant} if len(self.variants) > 1 else {}
+        return chosen | dict(reversed(values.items()))
 
     def describe(self) -> list[dict[str, str]]:
         """One row for each domain of a knob, in words: knob, domain, variants."""
@@ -135,11 +162,11 @@ def _suggest_value(trial: Suggesting, name: str, domain: Domain) -> KnobValue:
     return trial.suggest_float(name, low, high, step=step, log=domain.log)
 
 
-def _domain(knob: Knob, variant: str, entries: Mapping[str, SpaceEntry]) -> Domain:
-    entry = entries.get(knob.name)
-    if entry is None or not entry.admits(variant):
-        return Fixed(knob.default)
-    return settle(entry.domain, knob)
+def _domain(knob: Knob, variant: str, entries: Mapping[str, Sequence[SpaceEntry]]) -> Domain:
+    for entry in entries.get(knob.name, ()):
+        if entry.admits(variant):
+            return settle(entry.domain, knob)
+    return Fixed(knob.default)
 
 
 def _product(domains: Iterable[Domain]) -> int | None:

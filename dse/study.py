@@ -6,6 +6,7 @@ folder; a trial whose worker died is handed out again under its old number with 
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import multiprocessing
@@ -14,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -29,7 +30,14 @@ from dse.design import Design
 from dse.errors import CheckpointError, RunFolderError
 from dse.runfolder import RunFolder
 from dse.seeding import trial_seed
-from dse.selection import COUNTED, best_of_each_variant, excesses, front, objective_values
+from dse.selection import (
+    COUNTED,
+    best_of_each_variant,
+    excesses,
+    front,
+    objective_values,
+    planned,
+)
 from dse.space import Space, suggest
 from dse.storage import open_study
 from dse.training.loop import EpochResult
@@ -178,11 +186,14 @@ def _train(
 def finish(sweep: Sweep) -> list[TrialRecord]:
     """Measure the front, and the best of each variant, once on the test data; all records.
 
-    Selection was on validation; a point that has its test accuracy is not measured again.
+    Selection was on validation; a point that has its test accuracy is not measured again. Of a
+    sweep with repeats every trained point is measured: the spread over seeds needs them all.
     """
     records = sweep.folder.records()
     chosen = {record.number for record in front(records, sweep.config)}
     chosen |= {record.number for record in best_of_each_variant(records, sweep.config.hardware[0])}
+    if sweep.config.budget.repeats is not None:
+        chosen = {record.number for record in records if record.state == "complete"}
     changed = []
     for record in records:
         if record.number in chosen and record.metrics["test"] is None:
@@ -227,15 +238,17 @@ def _next(sweep: Sweep, study: optuna.Study, worker: str) -> _Job | _Handed:
     with folder.lock():
         records = folder.records()
         running = _reconcile(folder, study, records, config, worker)
-        if _is_spent(records, 0, config):
+        if _is_spent(records, 0, sweep):
             return _Handed.ALL
-        if _is_spent(records, running, config):
+        if _is_spent(records, running, sweep):
             return _Handed.TO_OTHERS
         taken = {record.number for record in records} | _numbers(study)
         number = max(taken, default=-1) + 1
         waiting = [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.WAITING]
         if waiting:  # what a dead worker held goes first
             number = waiting[0].user_attrs.get("number", number)
+        elif config.budget.repeats is not None:
+            number = _queue_repeat(sweep.space, study, taken)
         elif number < len(config.variants):  # then the default design of each variant
             study.enqueue_trial(sweep.space.default(config.variants[number]))
         # a sampler of its own for every number: the same proposals after a restart
@@ -248,10 +261,23 @@ def _next(sweep: Sweep, study: optuna.Study, worker: str) -> _Job | _Handed:
         return _Job(trial.number, number, design)
 
 
-def _is_spent(records: Sequence[TrialRecord], running: int, config: SweepConfig) -> bool:
+def _queue_repeat(space: Space, study: optuna.Study, taken: Collection[int]) -> int:
+    """Queue the next training of a sweep with repeats: every design once, then each again.
+
+    A number stands for a design and a repeat, so the first that nobody has is next.
+    """
+    number = next(free for free in itertools.count() if free not in taken)
+    study.enqueue_trial(space.nth(number % (space.size() or 1)), user_attrs={"number": number})
+    return number
+
+
+def _is_spent(records: Sequence[TrialRecord], running: int, sweep: Sweep) -> bool:
+    config, trials = sweep.config, planned(sweep.config, sweep.space)
     counted = [record for record in records if record.state in COUNTED]
-    if config.budget.trials is not None:
-        return len(counted) + running >= config.budget.trials
+    if config.budget.repeats is not None:  # a number is a design and a repeat, whatever came of it
+        counted = [record for record in records if record.number < (trials or 0)]
+    if trials is not None:
+        return len(counted) + running >= trials
     spent_s = sum(record.times["total_s"] for record in counted)
     return bool(spent_s >= 3600 * (config.budget.cpu_hours or 0.0))
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
 from dse.design import Knob
-from dse.domain import misfits
-from dse.knobentry import FORMS, KnobEntry, spelled_out
+from dse.domain import misfits, settle
+from dse.knobentry import FORMS, KnobEntry, form_of, spelled_out
 from energy_models.errors import EnergyModelError, nearest
 from energy_models.yamlfile import Place
 
 Goal = Literal["max", "min"]
 Mistake = tuple[Place, str]
+
+_ENDLESS = "has endlessly many values, and repeats trains each. Write choice, or range with step"
 
 OBJECTIVES: Mapping[str, Goal] = MappingProxyType(
     {
@@ -71,8 +73,10 @@ def misused_words(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[M
         listed = [name for name in variants.values() if name in vocabulary.variants]
         # beside a misspelt family no knob can be said to be nobody's
         sure = listed if listed and len(listed) == len(variants) else list(vocabulary.variants)
+        budget = data.get("budget")
+        is_counted = isinstance(budget, dict) and budget.get("repeats") is not None
         for knob, entry in data["space"].items():
-            yield from _knob(knob, entry, sure, vocabulary)
+            yield from _knob(knob, entry, sure, vocabulary, is_counted)
 
 
 def _listed(place: Place, value: Any) -> dict[Place, str]:
@@ -125,7 +129,10 @@ def _objectives(entries: Any, vocabulary: Vocabulary) -> Iterator[Mistake]:
     yield from _twice(names)
 
 
-def _knob(name: str, raw: Any, listed: list[str], vocabulary: Vocabulary) -> Iterator[Mistake]:
+def _knob(
+    name: str, raw: Any, listed: list[str], vocabulary: Vocabulary, is_counted: bool
+) -> Iterator[Mistake]:
+    """is_counted : every design is to be trained, so there must be a number of them"""
     place: Place = ("space", name)
     having = _having(name, listed, vocabulary)
     if not having:
@@ -137,10 +144,18 @@ def _knob(name: str, raw: Any, listed: list[str], vocabulary: Vocabulary) -> Ite
             known = {knob.name for variant in listed for knob in vocabulary.variants[variant]}
             yield place, f"unknown knob.{nearest(name, known)}"
         return
-    when = raw.get("when") if isinstance(raw, dict) else None
-    meant = _listed(
-        (*place, "when", "variant"), when.get("variant") if isinstance(when, dict) else None
-    )
+    if form_of(raw) == "<entry>":
+        yield from _entry(place, raw, listed, having, is_counted)
+        return
+    for index, one in enumerate(raw):
+        yield from _entry((*place, index), one, listed, having, is_counted)
+    yield from _shared(place, raw, having)
+
+
+def _entry(
+    place: Place, raw: Any, listed: list[str], having: Mapping[str, Knob], is_counted: bool
+) -> Iterator[Mistake]:
+    meant = _meant(place, raw)
     for at, variant in meant.items():
         if variant not in listed:
             yield at, f'"{variant}" is no variant of this sweep.{nearest(variant, listed)}'
@@ -152,10 +167,36 @@ def _knob(name: str, raw: Any, listed: list[str], vocabulary: Vocabulary) -> Ite
     except ValueError:
         return  # its shape is wrong, which is said elsewhere
     form = next(form for form in FORMS if getattr(entry, form) is not None)
+    domain = entry.entry().domain
     admitted = [knob for variant, knob in having.items() if entry.entry().admits(variant)]
-    wrong = (text for knob in admitted for text in misfits(entry.entry().domain, knob))
-    for text in dict.fromkeys(wrong):
+    wrong = list(dict.fromkeys(text for knob in admitted for text in misfits(domain, knob)))
+    if is_counted and not wrong and any(settle(domain, knob).size is None for knob in admitted):
+        wrong = [_ENDLESS]
+    for text in wrong:
         yield (*place, form) if isinstance(raw, dict) else place, text
+
+
+def _shared(place: Place, entries: Sequence[Any], having: Mapping[str, Knob]) -> Iterator[Mistake]:
+    """Families for which a list of entries says two things."""
+    first: dict[str, int] = {}
+    for index, raw in enumerate(entries):
+        if not isinstance(raw, dict) or raw.get("when") is None:
+            if len(entries) > 1:
+                text = "is for all families, and stands beside another entry. Give it a when"
+                yield (*place, index), text
+            continue
+        own = _meant((*place, index), raw)
+        for at, variant in own.items():
+            if variant in having and first.setdefault(variant, index) != index:
+                yield at, f"{variant} has entry {first[variant]} of the list already. Keep one"
+
+
+def _meant(place: Place, raw: Any) -> dict[Place, str]:
+    """The families that an entry names in its `when`, by place."""
+    when = raw.get("when") if isinstance(raw, dict) else None
+    return _listed(
+        (*place, "when", "variant"), when.get("variant") if isinstance(when, dict) else None
+    )
 
 
 def _having(name: str, variants: Iterable[str], vocabulary: Vocabulary) -> dict[str, Knob]:

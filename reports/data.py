@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from reports.errors import ReportDataError
 from reports.evidence import EnergyDraws, draw_mistakes
+from reports.families import Work
 from reports.pareto import Objective
 from reports.points import LayersOfPoints, objective_mistakes, variants_of
 from reports.record import TrialRecord
@@ -137,6 +138,8 @@ class ReportData:
     energy_draws : the energies of all records under drawn constants, None where nothing was drawn
     opponents : the ANN of the same shape beside each point of the front and the best of each
         variant, where it spikes or its weights are binary
+    work : number -> what the network did; of a run that compares designs over several seeds, and
+        then of every complete record. Empty: there is no such comparison
     """
 
     run: str
@@ -158,6 +161,7 @@ class ReportData:
     baselines: tuple[Baseline, ...] = ()
     energy_draws: EnergyDraws | None = None
     opponents: tuple[Opponent, ...] = ()
+    work: Mapping[int, Work] = field(default_factory=dict)
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -187,7 +191,11 @@ def _mistakes(data: ReportData) -> Iterator[str]:
     for number, count in times.items():
         if count > 1:
             yield f"records: number {number} stands {count} times; a number names one point"
-    for name, numbers in (("layers", data.layers), ("commands", data.commands)):
+    for name, numbers in (
+        ("layers", data.layers),
+        ("commands", data.commands),
+        ("work", data.work),
+    ):
         for number in sorted(set(numbers) - set(times)):
             yield f"{name}: there is no record {number}"
     for record in data.records:

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from reports.facts import Axis, FrontFacts, FrontPoint, HistoryFacts, LayerFacts
+from reports.families import FamilyPoint
 from reports.parallel import NOT_USED, ParallelFacts
 
 # Okabe and Ito, Color Universal Design, 2008, without its yellow, which print loses
@@ -82,6 +83,42 @@ def draw_front(facts: FrontFacts, *, title: str, notes: Sequence[str] = ()) -> F
         _scale(axes, facts)
         _name_points(axes, facts)
         panel.legend(handles=_front_legend(facts), loc="outside lower center", ncols=4)
+        return figure
+
+
+def draw_families(
+    points: Sequence[FamilyPoint],
+    *,
+    variants: Sequence[str],
+    x_label: str,
+    title: str,
+    notes: Sequence[str] = (),
+) -> Figure:
+    """Test accuracy against energy, a mark a design; bars reach one standard deviation.
+
+    The design that was selected of its family is full, the others are hollow.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, panel, axes = _canvas(3.8, title, notes)
+        axes.grid(True, which="major")
+        for point in points:
+            colour, marker = variant_style(point.variant, variants)
+            face = colour if point.is_selected else "white"
+            style: dict[str, Any] = {"mfc": face, "ms": 6, "capsize": 2.5, "elinewidth": 0.9}
+            style |= {"xerr": point.energy_sd or None, "yerr": point.accuracy_sd or None}
+            place = point.energy, point.accuracy
+            axes.errorbar(*place, fmt=marker, color=colour, **style)
+            axes.annotate(point.name, place, (6, 5), textcoords="offset points", fontsize=7)
+        ends = [p.energy + side * p.energy_sd for p in points for side in (-1, 0, 1)]
+        if all(point.energy > 0 for point in points):
+            low, high = _limits(Axis("", "min", 1.0, True), [end for end in ends if end > 0])
+            axes.set(xscale="log")
+            _log_ticks(axes.xaxis, high / low)
+            axes.set(xlim=(low, high))
+        axes.set(xlabel=x_label, ylabel="Test accuracy (%)")
+        present = {point.variant for point in points}
+        handles = [_handle(variant, variants) for variant in variants if variant in present]
+        panel.legend(handles=handles, loc="outside lower center", ncols=4)
         return figure
 
 

@@ -14,7 +14,10 @@ from matplotlib.figure import Figure
 from reports.data import Baseline, Opponent, ReportData
 from reports.evidence import Evidence, evidence, open_order
 from reports.facts import front_facts, history_facts, layer_facts
+from reports.families import Family, families, family_points
+from reports.familytable import family_columns, family_markdown, family_notes, heading
 from reports.figures import (
+    draw_families,
     draw_front,
     draw_history,
     draw_layers,
@@ -27,7 +30,7 @@ from reports.outcome import by_variant, gaps, ranges, reasons, state_counts, sum
 from reports.parallel import parallel_facts
 from reports.points import front
 from reports.record import TrialRecord
-from reports.table import layers_frame, pareto_frame, trials_frame, write_csv
+from reports.table import families_frame, layers_frame, pareto_frame, trials_frame, write_csv
 from reports.text import (
     NOTHING,
     Column,
@@ -67,6 +70,7 @@ class ShownFigure:
 def write_report(data: ReportData, folder: Path) -> Path:
     """Write `report.html`, three CSV tables and `figures/`; returns the path of the page.
 
+    A run that compares designs over several seeds also gets `families.csv` and `families.md`.
     The same data gives the same bytes. Files of an earlier report are replaced.
 
     Raises ReportDataError with everything that contradicts itself in the data.
@@ -75,7 +79,9 @@ def write_report(data: ReportData, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for stale in (folder / "figures").glob("layers-*.*"):
         stale.unlink()
-    plots = [shown.save(folder / "figures") for shown in _plots(data)]
+    compared = _families(data)
+    drawn = (*_family_plots(data, compared), *_plots(data))
+    plots = [shown.save(folder / "figures") for shown in drawn]
     layers = [shown.save(folder / "figures") for shown in _layer_plots(data)]
     found = shares = None
     if data.energy_draws is not None:
@@ -85,9 +91,53 @@ def write_report(data: ReportData, folder: Path) -> Path:
     write_csv(trials_frame(*table), folder / "trials.csv")
     write_csv(pareto_frame(*table), folder / "pareto.csv")
     write_csv(layers_frame(data.layers), folder / "layers.csv")
+    if compared:
+        write_csv(families_frame(compared), folder / "families.csv")
+        markdown = family_markdown(
+            compared,
+            data.profile_names,
+            data.units,
+            title=_families_title(data),
+            notes=[note for note, _ in _notes(data)],
+        )
+        (folder / "families.md").write_text(markdown, encoding="utf-8", newline="\n")
     page = folder / "report.html"
-    page.write_text(_render(data, plots, layers, found), encoding="utf-8", newline="\n")
+    page.write_text(_render(data, plots, layers, found, compared), encoding="utf-8", newline="\n")
     return page
+
+
+def _families(data: ReportData) -> tuple[Family, ...]:
+    if not data.work:
+        return ()
+    return families(data.records, data.work, data.profile_names, data.variants)
+
+
+def _families_title(data: ReportData) -> str:
+    return f"Families on the topology {data.sweep.architecture}, {data.sweep.data}"
+
+
+def _family_plots(data: ReportData, rows: Sequence[Family]) -> Iterator[ShownFigure]:
+    if not rows or not data.profile_names:
+        return
+    profile = data.profile_names[0]
+    unit, points = family_points(rows, profile, data.units)
+    if not points:
+        return
+    title = "Test accuracy against energy, by family"
+    figure = draw_families(
+        points,
+        variants=data.variants,
+        x_label=f"Energy per inference on {profile} ({unit})",
+        title=title,
+        notes=[note for note, _ in _notes(data)],
+    )
+    caption = (
+        "Means over seeds; bars reach one sample standard deviation to either side. "
+        "Full: of its family the best on validation data."
+    )
+    if len(points) < len(rows):
+        caption += f" Not drawn, for want of a value: {len(rows) - len(points)} designs."
+    yield ShownFigure("families", "families", title, figure, caption)
 
 
 def _plots(data: ReportData) -> Iterator[ShownFigure]:
@@ -167,6 +217,7 @@ def _render(
     plots: list[dict[str, Any]],
     layers: list[dict[str, Any]],
     found: Evidence | None,
+    compared: Sequence[Family],
 ) -> str:
     environment = Environment(
         loader=PackageLoader("reports", ""),
@@ -196,6 +247,13 @@ def _render(
         open_order="" if found is None else open_order(found),
         figures={shown["key"]: shown for shown in plots},
         layers=layers,
+        families=compared,
+        families_title=_families_title(data),
+        family_columns=[
+            (heading(column), column.name, column.cells)
+            for column in family_columns(compared, data.profile_names, data.units)
+        ],
+        family_notes=family_notes(compared, data.profile_names) if compared else [],
         opponents=[_opponent(opponent, data.units) for opponent in data.opponents],
     )
 

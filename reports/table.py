@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from reports.families import WORK, Family, Mean
 from reports.pareto import Objective
-from reports.points import LayersOfPoints, Scalar, columns, flat, front
+from reports.points import ENERGY, KNOB, LayersOfPoints, Scalar, columns, flat, front
 from reports.record import TrialRecord
 
 
@@ -66,6 +67,41 @@ def layers_frame(layers: LayersOfPoints) -> pd.DataFrame:
         for row in parts
     ]
     return _frame(rows, ("number", "profile", "layer", "component", "energy_pj"))
+
+
+def families_frame(rows: Sequence[Family]) -> pd.DataFrame:
+    """One row a design: means over seeds, `..._sd` their sample standard deviations."""
+    cells = [_family(row) for row in rows]
+    return _frame(cells, tuple(dict.fromkeys(_names(cells))))
+
+
+def _family(row: Family) -> dict[str, Scalar]:
+    means: dict[str, Mean | None] = {
+        "test_accuracy": row.test,
+        "validation_accuracy": row.validation,
+        **{name: row.work[name] for name in WORK},
+        **{f"{ENERGY}{profile}": mean for profile, mean in row.energy_pj.items()},
+        "train_s": row.train_s,
+    }
+    cells: dict[str, Scalar] = {
+        "variant": row.variant,
+        "selected": row.is_selected,
+        "seeds": len(row.numbers),
+        "unfinished": row.unfinished,
+        "numbers": " ".join(map(str, row.numbers)),
+        **{f"{KNOB}{name}": value for name, value in row.knobs.items()},
+    }
+    for name, mean in means.items():
+        cells[name] = None if mean is None else mean.value
+        cells[f"{name}_sd"] = None if mean is None else mean.sd
+    return {**cells, "energy_ratio": row.ratio}
+
+
+def _names(rows: Sequence[Mapping[str, Scalar]]) -> list[str]:
+    """All columns, knobs of every family before what was measured."""
+    names = [name for row in rows for name in row]
+    before = ["variant", "selected", "seeds", "unfinished", "numbers"]
+    return [*before, *(name for name in names if name.startswith(KNOB)), *names]
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:

@@ -158,14 +158,18 @@ def front_lines(
         *((c.heading, *c.cells) for c in columns),
         ("knobs", *(knobs_of(point) for point in points)),
     ]
-    widths = [max(map(len, column)) for column in table]
-    last = len(table) - 1
+    return aligned(table, (0, 1, len(table) - 1))
+
+
+def aligned(columns: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
+    """Columns of texts as lines; left : indices of those that are not aligned to the right."""
+    widths = [max(map(len, column)) for column in columns]
     return [
         "  ".join(
-            text.ljust(width) if index in (0, 1, last) else text.rjust(width)
+            text.ljust(width) if index in left else text.rjust(width)
             for index, (text, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
-        for line in zip(*table, strict=True)
+        for line in zip(*columns, strict=True)
     ]
 
 

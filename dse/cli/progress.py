@@ -12,10 +12,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from dse import inventory
 from dse.cli import terminal
 from dse.config import SweepConfig
 from dse.runfolder import RunFolder
-from dse.selection import COUNTED, best_of_each_variant, seconds_left
+from dse.selection import COUNTED, best_of_each_variant, planned, seconds_left
 from energy_models.units import format_energy
 from reports.record import TrialRecord
 
@@ -25,10 +26,11 @@ _EVERY_S = 0.5
 @contextmanager
 def shown(folder: RunFolder, config: SweepConfig) -> Iterator[None]:
     """Show how the sweep stands while the block runs; it reads the run folder only."""
-    watch = _Lines(folder, config)
+    trials = planned(config, inventory.space(config))
+    watch = _Lines(folder, config, trials)
     if terminal.ERRORS.is_terminal:
         with Live(
-            get_renderable=lambda: _view(folder, config),
+            get_renderable=lambda: _view(folder, config, trials),
             console=terminal.ERRORS,
             refresh_per_second=1 / _EVERY_S,
             transient=True,
@@ -50,8 +52,8 @@ def shown(folder: RunFolder, config: SweepConfig) -> Iterator[None]:
 class _Lines:
     """Prints a line for every record that is new."""
 
-    def __init__(self, folder: RunFolder, config: SweepConfig) -> None:
-        self._folder, self._config = folder, config
+    def __init__(self, folder: RunFolder, config: SweepConfig, trials: int | None) -> None:
+        self._folder, self._config, self._trials = folder, config, trials
         self._seen = {record.number for record in folder.records()}
 
     def until(self, stop: threading.Event) -> None:
@@ -65,11 +67,11 @@ class _Lines:
         for record in records:
             if record.number not in self._seen:
                 self._seen.add(record.number)
-                terminal.say(_line(record, len(self._seen), self._config))
+                terminal.say(_line(record, len(self._seen), self._config, self._trials))
 
 
-def _line(record: TrialRecord, done: int, config: SweepConfig) -> str:
-    of = f" of {config.budget.trials}" if config.budget.trials else ""
+def _line(record: TrialRecord, done: int, config: SweepConfig, trials: int | None) -> str:
+    of = f" of {trials}" if trials else ""
     return f"[{done}{of}] #{record.number} {record.variant}: {_outcome(record, config)}"
 
 
@@ -82,14 +84,13 @@ def _outcome(record: TrialRecord, config: SweepConfig) -> str:
     return f"{accuracy} on validation, {price}, {record.times['total_s']:.1f} s"
 
 
-def _view(folder: RunFolder, config: SweepConfig) -> Group:
+def _view(folder: RunFolder, config: SweepConfig, trials: int | None) -> Group:
     records = folder.records()
     doing = folder.doing()
     done = sum(record.state in COUNTED for record in records)
     failed = sum(record.state == "failed" for record in records)
-    left_s = seconds_left(records, config, len(doing))
+    left_s = seconds_left(records, config, len(doing), trials)
     left = "" if left_s is None else f", about {duration(left_s)} left"
-    trials = config.budget.trials
     head = Text(f"{config.name}: {done}{f' of {trials}' if trials else ''} trials{left}")
     if failed:
         head.append(f", {failed} failed", style="yellow")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dse.cli import families, terminal
 from dse.cli import target as targets
-from dse.cli import terminal
 
 if TYPE_CHECKING:
     from dse.config import SweepConfig
@@ -39,6 +39,8 @@ def report(
 ) -> None:
     """(Re)build report.html, pareto.csv, trials.csv, layers.csv and figures/ of each run.
 
+    Of a sweep with repeats also families.csv and families.md, designs side by side over seeds.
+
     The report of an earlier call in the same folder is replaced.
     """
     from dse import inventory
@@ -59,7 +61,10 @@ def report(
             data = report_data(folder, config, records)
             pages[run] = str(write_report(data, where))
         if not as_json:
-            for line in front_lines(records, config, data.energy_draws):
+            for line in (
+                *families.lines(data),
+                *front_lines(records, config, data.energy_draws),
+            ):
                 terminal.result(line)
             terminal.result(f"report: {pages[run]}")
     if as_json:
@@ -109,8 +114,9 @@ def report_data(
     folder: RunFolder, config: SweepConfig, records: Sequence[TrialRecord]
 ) -> ReportData:
     """Join what the engine, the energy models and the counts know into what the report shows."""
+    from dse import inventory
     from dse.pricing import admit
-    from dse.selection import best_of_each_variant, front, objectives
+    from dse.selection import best_of_each_variant, budget_text, front, objectives
     from energy_models import ModelCounts, estimate, load_profile
     from energy_models.estimate import other_numbers
     from reports.data import ReportData, SweepSummary
@@ -148,7 +154,6 @@ def report_data(
         assumptions.update(dict.fromkeys(counts.assumptions))
         warnings += [f"point {number}: {text}" for text in said]
     training = config.training
-    budget = config.budget
     return ReportData(
         run=str(folder.path),
         question=config.question,
@@ -158,7 +163,7 @@ def report_data(
             data=config.data.name,
             training=f"{training.epochs} epochs, batch {training.batch_size}, AdamW, one-cycle",
             seed=config.seed,
-            budget=f"{budget.trials} trials" if budget.trials else f"{budget.cpu_hours} CPU hours",
+            budget=budget_text(config, inventory.space(config)),
         ),
         objectives=objectives(config),
         profiles=tuple(_profile(profile) for profile in loaded),
@@ -181,6 +186,7 @@ def report_data(
         citation=_citations(config),
         energy_draws=energy_draws(folder, config, records),
         opponents=tuple(_opponents(folder, config, points, loaded)),
+        work=families.work_of_records(folder, config, records),
     )
 
 

@@ -101,7 +101,10 @@ def run(
         begin(prepared)
         with shown(folder, config):
             run_study(prepared, config.workers)
-        terminal.say("measuring the front, and the best of each variant, on the test data")
+        measured = "the front, and the best of each variant,"
+        if config.budget.repeats is not None:
+            measured = "every trained network"
+        terminal.say(f"measuring {measured} on the test data")
         records = finish(prepared)
     except KeyboardInterrupt:
         kept = len(folder.records())
@@ -124,8 +127,11 @@ def _folder(config: SweepConfig, out: Path | None) -> RunFolder:
         return folder
     free = {"budget", "workers"}
     ours = config.model_dump(exclude=free)
-    theirs = inventory.load_sweep(folder.sweep_file).model_dump(exclude=free)
+    before = inventory.load_sweep(folder.sweep_file)
+    theirs = before.model_dump(exclude=free)
     changed = sorted(key for key in ours if ours[key] != theirs[key])
+    if (config.budget.repeats is None) != (before.budget.repeats is None):
+        changed.append("kind of budget")  # with repeats a number stands for a design
     if changed:
         raise TargetError(
             f"{folder.path}: holds a run of this sweep with another {', '.join(changed)}; "
@@ -136,13 +142,17 @@ def _folder(config: SweepConfig, out: Path | None) -> RunFolder:
 
 def _show_plan(sweep: Sweep, as_json: bool) -> None:
     from dse.cli.progress import duration
+    from dse.selection import budget_text, planned
     from dse.study import estimate_trial_s
 
     config, space = sweep.config, sweep.space
     terminal.say("training a part of one epoch of each variant's default design, for the time")
     times = estimate_trial_s(sweep)
-    mean_s = sum(times.values()) / len(times)
-    trials = config.budget.trials or int(3600 * (config.budget.cpu_hours or 0) / mean_s)
+    repeats = config.budget.repeats
+    sizes = space.sizes() if repeats else dict.fromkeys(times, 1)
+    mean_s = sum(times[variant] * (size or 1) for variant, size in sizes.items())
+    mean_s /= sum(size or 1 for size in sizes.values())
+    trials = planned(config, space) or int(3600 * (config.budget.cpu_hours or 0) / mean_s)
     whole_s = mean_s * trials / config.workers
     if as_json:
         terminal.as_json(
@@ -152,6 +162,7 @@ def _show_plan(sweep: Sweep, as_json: bool) -> None:
                 "space": space.describe(),
                 "trial_s": times,
                 "trials": trials,
+                "repeats": repeats,
                 "workers": config.workers,
                 "total_s": whole_s,
             }
@@ -168,8 +179,9 @@ def _show_plan(sweep: Sweep, as_json: bool) -> None:
     )
     for variant, seconds in times.items():
         terminal.result(f"one {variant} trial, default knobs: about {duration(seconds)}")
+    plan = budget_text(config, space) if repeats else f"{trials} trials"
     terminal.result(
-        f"{trials} trials, {config.workers} at a time: about {duration(whole_s)}, and the report"
+        f"{plan}, {config.workers} at a time: about {duration(whole_s)}, and the report"
     )
 
 
@@ -180,10 +192,12 @@ def _end(
     no_report: bool,
     as_json: bool,
 ) -> None:
+    from dse.cli import families
     from dse.cli.report import energy_draws, front_lines, report_data
     from dse.selection import front
 
     page = None
+    compared: list[str] = []
     if no_report:
         draws = energy_draws(folder, config, records)
     else:
@@ -193,6 +207,7 @@ def _end(
             data = report_data(folder, config, records)
             page = write_report(data, folder.path)
         draws = data.energy_draws
+        compared = families.lines(data)
     if as_json:
         terminal.as_json(
             {
@@ -206,7 +221,7 @@ def _end(
             }
         )
     else:
-        for line in front_lines(records, config, draws):
+        for line in (*compared, *front_lines(records, config, draws)):
             terminal.result(line)
         if page is not None:
             terminal.result(f"report: {page}")

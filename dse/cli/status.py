@@ -19,7 +19,7 @@ def status(
     from dse import inventory
     from dse.cli.progress import duration
     from dse.cli.report import front_lines
-    from dse.selection import COUNTED, front, hypervolume, seconds_left
+    from dse.selection import COUNTED, budget_text, front, hypervolume, planned, seconds_left
 
     folder = targets.open_run(run)
     config = inventory.load_sweep(folder.sweep_file)
@@ -28,7 +28,9 @@ def status(
     states: Counter[str] = Counter(record.state for record in records)
     done = sum(states[state] for state in COUNTED)
     volume = hypervolume(records, config)
-    left_s = seconds_left(records, config, len(doing))
+    space = inventory.space(config)
+    trials = planned(config, space)
+    left_s = seconds_left(records, config, len(doing), trials)
     if as_json:
         terminal.as_json(
             {
@@ -36,6 +38,7 @@ def status(
                 "states": dict(states),
                 "done": done,
                 "budget": config.budget.model_dump(),
+                "planned": trials,
                 "front": [record.number for record in front(records, config)],
                 "hypervolume": volume,
                 "seconds_left": left_s,
@@ -43,8 +46,7 @@ def status(
             }
         )
         return
-    budget = f"{config.budget.trials} trials" if config.budget.trials else "budget of time"
-    terminal.result(f"{folder.path}: {done} done of {budget}")
+    terminal.result(f"{folder.path}: {done} done of {budget_text(config, space)}")
     for state, count in sorted(states.items()):
         terminal.result(f"  {state}: {count}")
     terminal.result(f"workers now: {len(doing)}")

@@ -14,6 +14,7 @@ def sweeps(
 ) -> None:
     """List the sweeps that come with the package; `dse run NAME` runs one."""
     from dse import inventory, sweepfile
+    from dse.selection import planned
 
     found = [inventory.load_sweep(name) for name in sweepfile.shipped()]
     if as_json:
@@ -28,7 +29,7 @@ def sweeps(
                 config.name,
                 config.data.name,
                 ", ".join(config.variants),
-                str(config.budget.trials or f"{config.budget.cpu_hours} h"),
+                str(planned(config, inventory.space(config)) or f"{config.budget.cpu_hours} h"),
                 config.question,
             )
             for config in found

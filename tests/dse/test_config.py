@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dse.config import SweepConfig, Vocabulary, dump_sweep, load_sweep
 from dse.design import Knob
-from dse.domain import Fixed, Range, SpaceEntry
+from dse.domain import Choice, Fixed, Range, SpaceEntry
 from dse.errors import ConfigError
 from dse.sweepfile import write
 from energy_models.errors import ProfileError, nearest
@@ -80,9 +80,67 @@ def test_defaults_are_filled_in(tmp_path: Path) -> None:
 def test_the_space_is_read(tmp_path: Path) -> None:
     space = "space: {width: 2, time_steps: {range: [1, 8], when: {variant: [snn]}}}\n"
     assert _load(MINIMAL + space, tmp_path).entries() == {
-        "width": SpaceEntry(Fixed(2)),
-        "time_steps": SpaceEntry(Range(1, 8), ("snn",)),
+        "width": (SpaceEntry(Fixed(2)),),
+        "time_steps": (SpaceEntry(Range(1, 8), ("snn",)),),
     }
+
+
+LISTED = """\
+space:
+  width:
+  - {fixed: 2, when: {variant: [ann]}}
+  - {choice: [1, 3], when: {variant: [snn]}}
+"""
+
+
+def test_a_knob_may_have_an_entry_for_each_family(tmp_path: Path) -> None:
+    config = _load(MINIMAL + LISTED, tmp_path)
+    assert config.entries() == {
+        "width": (SpaceEntry(Fixed(2), ("ann",)), SpaceEntry(Choice((1, 3)), ("snn",)))
+    }
+    again = _load(dump_sweep(config), tmp_path)
+    assert again == config
+    changed = _load(MINIMAL + LISTED, tmp_path, "space.width.0.fixed=4")
+    assert changed.entries()["width"][0].domain == Fixed(4)
+
+
+def test_mistakes_in_a_list_of_entries_have_their_lines(tmp_path: Path) -> None:
+    text = (
+        MINIMAL
+        + """\
+space:
+  width:
+  - {fixed: 2, when: {variant: [ann]}}
+  - {fxed: 3, when: {variant: [snn, ann]}}
+  - {fixed: 99, when: {variants: [snn]}}
+  - 0.3
+"""
+    )
+    assert _problems(text, tmp_path) == [
+        'F:11:6: space.width.1.fxed: unknown key. Did you mean "fixed"?',
+        "F:11:37: space.width.1.when.variant.1: ann has entry 0 of the list already. Keep one",
+        "F:12:17: space.width.2.when.variant: missing. It must be given",
+        'F:12:24: space.width.2.when.variants: unknown key. Did you mean "variant"?',
+        "F:13:5: space.width.3: is for all families, and stands beside another entry. "
+        "Give it a when",
+    ]
+
+
+def test_repeats_need_a_number_of_designs(tmp_path: Path) -> None:
+    text = MINIMAL.replace("{trials: 24}", "{repeats: 3}")
+    finite = "space: {width: {range: [1, 2], step: 0.5}, time_steps: {log_range: [1, 8]}}\n"
+    assert _load(text + finite, tmp_path).budget.repeats == 3
+    endless = """\
+space:
+  width: {range: [1, 2]}
+  threshold: [{log_range: [0.5, 2], when: {variant: [snn]}}]
+"""
+    cause = "has endlessly many values, and repeats trains each. Write choice, or range with step"
+    assert _problems(text + endless, tmp_path) == [
+        f"F:9:11: space.width.range: {cause}",
+        f"F:10:16: space.threshold.0.log_range: {cause}",
+    ]
+    assert _load(MINIMAL + endless, tmp_path).budget.trials == 24
 
 
 def test_the_hardware_of_an_objective_is_priced_too(tmp_path: Path) -> None:
@@ -136,9 +194,13 @@ training: {epochs: two, grad_clp: 3}
         ("name: mine\n", "", "F: name: missing. It must be given"),
         ("mine", "../mine", "F:1:1: name: String should match pattern "
          "'^[A-Za-z0-9][A-Za-z0-9._-]*$' (got '../mine')"),
-        ("{trials: 24}", "{}", "F:7:1: budget: must give one of trials and cpu_hours"),
+        ("{trials: 24}", "{}", "F:7:1: budget: must give one of trials, cpu_hours and repeats"),
         ("{trials: 24}", "{trials: 1, cpu_hours: 2}",
-         "F:7:1: budget: must give one of trials and cpu_hours"),
+         "F:7:1: budget: must give one of trials, cpu_hours and repeats"),
+        ("{trials: 24}", "{trials: 1, repeats: 2}",
+         "F:7:1: budget: must give one of trials, cpu_hours and repeats"),
+        ("{trials: 24}", "{repeats: 0}",
+         "F:7:10: budget.repeats: Input should be greater than or equal to 1 (got 0)"),
         ("{trials: 24}", "{cpu_hours: .nan}",
          "F:7:10: budget.cpu_hours: must be a finite number (got nan)"),
         ("{trials: 24}", "{trials: true}",

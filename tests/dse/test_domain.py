@@ -129,3 +129,19 @@ def test_an_entry_without_variants_admits_all() -> None:
     assert SpaceEntry(Fixed(1)).admits("ann")
     assert SpaceEntry(Fixed(1), ("snn",)).admits("snn")
     assert not SpaceEntry(Fixed(1), ("snn",)).admits("ann")
+
+
+@pytest.mark.parametrize(
+    ("domain", "values"),
+    [
+        (Fixed("soft"), ["soft"]),
+        (Choice((8, 2)), [8, 2]),
+        (Range(1, 3), [1, 2, 3]),
+        (Range(1, 4, log=True), [1, 2, 3, 4]),
+        (Range(2, 8, step=3), [2, 5, 8]),
+        (Range(0.1, 0.7, step=0.2), [0.1, 0.3, 0.5, 0.7]),
+    ],
+)
+def test_the_values_one_after_the_other(domain, values):
+    assert [domain.nth(index) for index in range(domain.size)] == values
+    assert all(domain.contains(value) for value in values)

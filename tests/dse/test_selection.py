@@ -5,10 +5,12 @@ import pytest
 from dse import inventory
 from dse.selection import (
     best_of_each_variant,
+    budget_text,
     excesses,
     front,
     hypervolume,
     objective_values,
+    planned,
     seconds_left,
 )
 from reports.record import TrialRecord
@@ -111,9 +113,27 @@ def test_the_hypervolume_grows_with_a_better_point(config):
 
 
 def test_the_time_left_is_that_of_the_trials_left(config):
-    assert seconds_left([], config, workers=1) is None
+    assert seconds_left([], config, workers=1, trials=4) is None
     # smoke has 4 trials: two left, of (10 + 2) / 2 seconds each
-    assert seconds_left([record(0, 0.5, 1.0), failed(1)], config, workers=1) == 12.0
-    assert seconds_left([record(0, 0.5, 1.0), failed(1)], config, workers=2) == 6.0
+    assert seconds_left([record(0, 0.5, 1.0), failed(1)], config, 1, trials=4) == 12.0
+    assert seconds_left([record(0, 0.5, 1.0), failed(1)], config, 2, trials=4) == 6.0
     hours = inventory.load_sweep("smoke", ["budget={cpu_hours: 0.01}"])
-    assert seconds_left([record(0, 0.5, 1.0)], hours, workers=1) == pytest.approx(26.0)
+    assert seconds_left([record(0, 0.5, 1.0)], hours, 1, trials=None) == pytest.approx(26.0)
+
+
+@pytest.mark.parametrize(
+    ("budget", "trials", "text"),
+    [
+        ("{trials: 7}", 7, "7 trials"),
+        ("{cpu_hours: 2}", None, "2.0 CPU hours"),
+        # ann, bnn and s2nn once, snn with 1, 2 and 3 steps
+        ("{repeats: 5}", 30, "30 trials (6 designs, 5 times each)"),
+        ("{repeats: 1}", 6, "6 trials (6 designs, once each)"),
+    ],
+)
+def test_how_many_trials_a_budget_is_for(budget, trials, text):
+    fixed = ["space.learning_rate=0.01", "space.threshold=1.0", f"budget={budget}"]
+    config = inventory.load_sweep("smoke", fixed)
+    space = inventory.space(config)
+    assert planned(config, space) == trials
+    assert budget_text(config, space) == text

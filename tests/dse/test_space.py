@@ -50,7 +50,8 @@ class FakeTrial:
 
 
 def _space(entries: dict[str, SpaceEntry], *variants: str) -> Space:
-    return Space.of("mlp", {name: VARIANTS[name] for name in variants or VARIANTS}, entries)
+    families = {name: VARIANTS[name] for name in variants or VARIANTS}
+    return Space.of("mlp", families, {knob: (entry,) for knob, entry in entries.items()})
 
 
 def test_a_knob_that_is_not_named_keeps_its_default() -> None:
@@ -120,6 +121,41 @@ def test_size() -> None:
     assert _space({"width": SpaceEntry(Range(0.5, 2.0))}).size() is None
 
 
+def test_a_list_of_entries_says_something_else_to_each_family() -> None:
+    entries = {"width": (SpaceEntry(Fixed(2), ("ann",)), SpaceEntry(Choice((3, 4)), ("snn",)))}
+    space = Space.of("mlp", VARIANTS, entries)
+    assert [space.domains[variant]["width"] for variant in VARIANTS] == [
+        Fixed(2.0),
+        Choice((3.0, 4.0)),
+        Fixed(1.0),  # nobody speaks of s2nn: the default
+    ]
+
+
+def test_designs_are_numbered_families_in_order_and_the_last_knob_fastest() -> None:
+    entries = {
+        "width": SpaceEntry(Range(0.1, 0.3, step=0.1)),
+        "time_steps": SpaceEntry(Choice((2, 8)), ("snn",)),
+    }
+    space = _space(entries)
+    assert [space.nth(index) for index in range(5)] == [
+        {"variant": "ann", "width": 0.1},
+        {"variant": "ann", "width": 0.2},
+        {"variant": "ann", "width": 0.3},  # in decimals, not 0.30000000000000004
+        {"variant": "snn", "width": 0.1, "snn.time_steps": 2},
+        {"variant": "snn", "width": 0.1, "snn.time_steps": 8},
+    ]
+    assert space.nth(11) == {"variant": "s2nn", "width": 0.3}
+    for beyond in (-1, 12):
+        with pytest.raises(IndexError):
+            space.nth(beyond)
+    assert _space({}, "ann").nth(0) == {}
+
+
+def test_a_continuum_has_no_numbered_designs() -> None:
+    with pytest.raises(IndexError):
+        _space({"width": SpaceEntry(Range(0.5, 2.0))}).nth(0)
+
+
 def test_describe() -> None:
     entries = {
         "width": SpaceEntry(Range(0.25, 2.0, log=True)),
@@ -171,6 +207,29 @@ def test_every_suggested_design_lies_in_the_space(
     assert asked == set(space.default(design.variant))
     for knob, (parameter, domain) in space.searched(design.variant).items():
         assert domain.contains(space.default(design.variant)[parameter]), knob
+
+
+@given(
+    times=st.tuples(st.integers(1, 8), st.integers(1, 8), st.integers(0, 6)).map(
+        lambda walk: Range(walk[0], walk[0] + walk[1] * walk[2], step=walk[1])
+    ),
+    width=WIDTHS.filter(lambda domain: domain.size is not None),
+    families=FAMILIES,
+)
+def test_every_design_has_one_number(
+    times: Domain, width: Domain, families: tuple[str, ...] | None
+) -> None:
+    optuna = pytest.importorskip("optuna")
+    space = _space({"width": SpaceEntry(width), "time_steps": SpaceEntry(times, families)})
+    size = space.size()
+    assert size is not None
+    designs = [suggest(optuna.trial.FixedTrial(space.nth(index)), space) for index in range(size)]
+    assert len(set(designs)) == size
+    assert all(
+        space.domains[design.variant][knob].contains(value)
+        for design in designs
+        for knob, value in design.values.items()
+    )
 
 
 def test_optuna_takes_every_parameter_as_it_is() -> None:

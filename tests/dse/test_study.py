@@ -97,6 +97,93 @@ def test_what_others_are_training_is_waited_for_and_not_handed_out_twice(tmp_pat
         assert _next(one, opened(one), second).number == 0
 
 
+FINITE = (
+    "space.learning_rate=0.01",
+    "space.threshold=1.0",
+    "space.time_steps={choice: [1, 4]}",
+    "variants=[ann, snn]",
+)
+
+
+def record_of(job):
+    return TrialRecord(
+        job.number,
+        "failed",
+        job.design.variant,
+        job.design.to_dict(),
+        seed=0,
+        reason="not trained here",
+        optuna_number=job.optuna_number,
+    )
+
+
+def known(job):
+    return job.number, job.design.variant, job.design.values.get("time_steps")
+
+
+ROUND = [("ann", None), ("snn", 1), ("snn", 4)]
+
+
+def test_repeats_train_every_design_once_before_any_again(tmp_path):
+    one = sweep(tmp_path, "budget={repeats: 2}", *FINITE)
+    begin(one)
+    jobs = []
+    with one.folder.worker() as worker:
+        while isinstance(job := _next(one, opened(one), worker), study._Job):
+            jobs.append(job)
+            one.folder.append(record_of(job))
+    assert job is _Handed.ALL
+    assert [known(job) for job in jobs] == [(i, *ROUND[i % 3]) for i in range(6)]
+
+
+def test_a_repeat_that_died_is_trained_again_and_the_rest_keeps_its_order(tmp_path):
+    one = sweep(tmp_path, "budget={repeats: 2}", *FINITE)
+    begin(one)
+    with one.folder.worker(), one.folder.worker() as second:
+        with one.folder.worker() as third:
+            assert known(_next(one, opened(one), third)) == (0, *ROUND[0])
+            job = _next(one, opened(one), second)
+            assert known(job) == (1, *ROUND[1])
+            one.folder.append(record_of(job))
+        # the third was killed with number 0 in its hands
+        found = []
+        for _ in range(5):
+            job = _next(one, opened(one), second)
+            found.append(known(job))
+            one.folder.append(record_of(job))
+        assert found == [(i, *ROUND[i % 3]) for i in (0, 2, 3, 4, 5)]
+        assert _next(one, opened(one), second) is _Handed.ALL
+
+
+def test_a_repeat_that_was_lost_between_two_writes_is_not_left_out(tmp_path):
+    one = sweep(tmp_path, "budget={repeats: 1}", *FINITE)
+    begin(one)
+    with one.folder.worker() as worker:
+        job = _next(one, opened(one), worker)
+        # told of as failed, and killed before it was put back: nobody has number 0 any more
+        opened(one).tell(job.optuna_number, state=TrialState.FAIL)
+        again = _next(one, opened(one), worker)
+    assert known(again) == known(job) == (0, *ROUND[0])
+
+
+def test_others_wait_for_the_last_repeat(tmp_path):
+    one = sweep(tmp_path, "budget={repeats: 1}", *FINITE, "variants=[ann]", "space={}")
+    begin(one)
+    with one.folder.worker() as first, one.folder.worker() as second:
+        assert known(_next(one, opened(one), first)) == (0, "ann", None)
+        assert _next(one, opened(one), second) is _Handed.TO_OTHERS
+
+
+@pytest.mark.slow
+def test_every_network_of_a_sweep_with_repeats_is_measured_on_test(tmp_path):
+    one = sweep(tmp_path, "budget={repeats: 2}", *FINITE, "space.time_steps=1")
+    begin(one)
+    work(one)
+    after = finish(one)
+    assert len({record.seed for record in after}) == 4
+    assert all(record.test_accuracy is not None for record in after)
+
+
 @pytest.mark.slow
 def test_a_record_that_optuna_was_not_told_of_is_told_later(tmp_path, monkeypatch):
     one = sweep(tmp_path, "budget.trials=1")

@@ -94,6 +94,45 @@ VOCABULARY = Vocabulary(
         ),
         (
             {
+                "space": {
+                    "width": [
+                        {"fixed": 1, "when": {"variant": ["ann"]}},
+                        {"fixed": 99, "when": {"variant": ["snn", "ann"]}},
+                        {"fixed": 2},
+                    ]
+                },
+                "variants": ["ann", "snn"],
+            },
+            [
+                ("space.width.1.fixed", "99 is above 16. Write a number from 0.05 up to 16"),
+                ("space.width.1.when.variant.1", "ann has entry 0 of the list already. Keep one"),
+                (
+                    "space.width.2",
+                    "is for all families, and stands beside another entry. Give it a when",
+                ),
+            ],
+        ),
+        # a range of whole numbers is a continuum to a knob of kind float
+        (
+            {"space": {"width": {"range": [1, 2]}}, "variants": ["ann"], "budget": {"repeats": 2}},
+            [
+                (
+                    "space.width.range",
+                    "has endlessly many values, and repeats trains each. "
+                    "Write choice, or range with step",
+                )
+            ],
+        ),
+        (
+            {
+                "space": {"width": {"range": [1, 1]}, "time_steps": {"log_range": [1, 9]}},
+                "variants": ["snn"],
+                "budget": {"repeats": 2},
+            },
+            [],
+        ),
+        (
+            {
                 "space": {"time_steps": {"fixed": 2, "when": {"variant": ["ann", "s2nn", "x"]}}},
                 "variants": ["ann", "snn"],
             },

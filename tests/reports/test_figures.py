@@ -2,9 +2,11 @@ import matplotlib as mpl
 import pytest
 
 from reports.facts import front_facts, history_facts, layer_facts
+from reports.families import FamilyPoint
 from reports.figures import (
     COLOURS,
     MARKERS,
+    draw_families,
     draw_front,
     draw_history,
     draw_layers,
@@ -26,6 +28,23 @@ def drawn(records, objectives, units):
         "history": draw_history(history_facts(records, objectives, units), title="t"),
         "parallel": draw_parallel(parallel_facts(records, objectives, units), title="t"),
         "layers": draw_layers(layer_facts("t", rows, units), notes=notes),
+        "families": draw_families(
+            [
+                FamilyPoint("ann", "", 4.0, 0.0, 97.0, 0.5, True),
+                # a spread that is wider than the mean, and an energy of nothing
+                FamilyPoint(HOSTILE, HOSTILE, 1.0, 2.0, 90.0, 0.0, False),
+            ],
+            variants=("ann", HOSTILE),
+            x_label=HOSTILE,
+            title=HOSTILE,
+            notes=notes,
+        ),
+        "free": draw_families(
+            [FamilyPoint("ann", "", 0.0, 0.0, 97.0, 0.5, True)],
+            variants=("ann",),
+            x_label="x",
+            title="t",
+        ),
     }
 
 

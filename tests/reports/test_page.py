@@ -11,6 +11,7 @@ import pytest
 from reports.data import Constant, LayerRate, Opponent
 from reports.errors import ReportDataError
 from reports.evidence import EnergyDraws
+from reports.families import Work
 from reports.page import write_report
 
 HOSTILE = "<script>alert('x')</script>"
@@ -266,3 +267,31 @@ def test_a_curve_a_range_and_a_node_of_a_constant(report, tmp_path):
     # cells of their own: without tags, too, they do not run together
     assert '<td class="num">curve</td><td class="num">1 to 3 x curve</td>' in row
     assert "<td>45 nm</td>" in row
+
+
+@pytest.mark.slow
+def test_families_over_seeds_stand_on_the_page_and_beside_it(small, tmp_path):
+    done = [one.number for one in small().records if one.state == "complete"]
+    note = f"approximate data {HOSTILE}"
+    data = small(work={number: Work(mac=10.0) for number in done}, data_notes=(note,))
+    page = Page(written(data, tmp_path))
+    assert "families" in page.ids
+    assert (tmp_path / "figures" / "families.pdf").exists()
+    assert f"- {note}" in (tmp_path / "families.md").read_text(encoding="utf-8").splitlines()
+    with (tmp_path / "families.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["variant"] for row in rows} <= {"ann", "bnn", "snn", "s2nn"}
+    assert sum(int(row["seeds"]) for row in rows) == len(done)
+    first = (tmp_path / "report.html").read_bytes()
+    assert written(data, tmp_path / "again").encode() == first
+
+
+def test_without_repeats_there_is_no_such_table(small, tmp_path):
+    page = Page(written(small(), tmp_path))
+    assert "families" not in page.ids
+    assert not (tmp_path / "families.csv").exists()
+
+
+def test_work_of_nobody_is_refused(small):
+    with pytest.raises(ReportDataError, match="work: there is no record 99"):
+        small(work={99: Work()}).check()

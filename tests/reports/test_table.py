@@ -1,8 +1,10 @@
 import csv
 
 import pandas as pd
+import pytest
 
-from reports.table import layers_frame, pareto_frame, trials_frame, write_csv
+from reports.families import Work, families
+from reports.table import families_frame, layers_frame, pareto_frame, trials_frame, write_csv
 
 
 def test_trials_are_tidy_and_sorted(record, objectives):
@@ -70,6 +72,24 @@ def test_frames_of_nothing_keep_their_columns(objectives):
         "component",
         "energy_pj",
     ]
+
+
+def test_families_are_one_row_a_design(record, tmp_path):
+    records = [
+        record(0, variant="ann", accuracy=0.8, energy_pj=100.0, design={"knobs": {"depth": 2}}),
+        record(2, variant="ann", accuracy=0.9, energy_pj=100.0, design={"knobs": {"depth": 2}}),
+        record(1, variant="snn", energy_pj=25.0, design={"knobs": {"time_steps": 4}}),
+    ]
+    work = {0: Work(mac=2.0), 2: Work(mac=4.0), 1: Work(ac=8.0, spike_rate=0.25)}
+    write_csv(families_frame(families(records, work, ["cmos45-fp32"])), tmp_path / "f.csv")
+    with (tmp_path / "f.csv").open(encoding="utf-8", newline="") as stream:
+        ann, snn = csv.DictReader(stream)
+    assert (ann["numbers"], ann["seeds"], ann["selected"]) == ("0 2", "2", "True")
+    assert (ann["knob_depth"], snn["knob_depth"], snn["knob_time_steps"]) == ("2", "", "4")
+    assert float(ann["validation_accuracy_sd"]) == pytest.approx(0.1 / 2**0.5)
+    assert (ann["mac"], ann["energy_pj_cmos45-fp32"], ann["test_accuracy"]) == ("3.0", "100.0", "")
+    assert (snn["validation_accuracy_sd"], snn["spike_rate"]) == ("", "0.25")
+    assert (ann["energy_ratio"], snn["energy_ratio"]) == ("1.0", "0.25")
 
 
 def test_layers_are_one_row_a_component():
