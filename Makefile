@@ -41,6 +41,7 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	@echo "== measuring"
 	@$(BIN)/python -m benchmarks.counting
+	@$(BIN)/python -m benchmarks.training
 
 clean:
 	@echo "== removing $(VENV) and caches; runs/ stays"

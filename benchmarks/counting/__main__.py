@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import platform
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import torch
 
@@ -18,6 +17,7 @@ from benchmarks.counting.networks import NETWORKS, TIMED
 from benchmarks.counting.ours import ours
 from benchmarks.counting.peers import hide_broken_torchvision, peers, version
 from benchmarks.counting.tables import Table
+from benchmarks.machine import processor
 
 _BATCHES, _ROUNDS, _ACCURACY_BATCH = (1, 8, 32), 7, 4
 
@@ -85,19 +85,9 @@ def _machine(counters: list[Counter]) -> str:
     if hide_broken_torchvision():
         versions.append(f"torchvision {version('torchvision')} does not load here: hidden from all")
     return (
-        f"torch {torch.__version__}, {torch.get_num_threads()} thread, {_processor()}, "
+        f"torch {torch.__version__}, {torch.get_num_threads()} thread, {processor()}, "
         f"Python {platform.python_version()}; {', '.join(versions)}"
     )
-
-
-def _processor() -> str:
-    """The model of the processor, where the system tells it."""
-    table = Path("/proc/cpuinfo")
-    if table.exists():
-        for line in table.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Training beside peers: what one step of the same spiking network costs in each library."""
