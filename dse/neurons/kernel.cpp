@@ -175,31 +175,37 @@ template <class K> struct Block {
     V scale, shift;
     Real threshold, leak, gain, initial;
 
-    INLINE Block(const Task &task, int64_t channel) : task(task) {
-        const int64_t left = task.channels - channel;
-        n = left < K::LANES ? (int)left : K::LANES;
+    INLINE explicit Block(const Task &task) : task(task) {
         const int64_t places = task.samples * task.height * task.width;
         stride = task.current_steps == 1 ? 0 : places * task.channels;
         out_stride = task.samples * (task.height / task.pool) * (task.width / task.pool)
                      * task.channels;
         has_affine = task.scale != nullptr;
-        if (has_affine) {
-            Real some[2][K::LANES] = {};
-            memcpy(some[0], (const Real *)task.scale + channel, n * sizeof(Real));
-            memcpy(some[1], (const Real *)task.shift + channel, n * sizeof(Real));
-            memcpy(&scale, some[0], sizeof scale);
-            memcpy(&shift, some[1], sizeof shift);
-        }
         threshold = (Real)task.threshold;
         leak = (Real)task.leak;
         gain = (Real)task.gain;
         initial = (Real)task.initial;
     }
 
-    INLINE V current(const Stored *x) const {
-        const V raw = load<K>(x, n);
-        return has_affine ? K::fma(raw, scale, shift) : raw;
+    // the channels from this one on
+    INLINE void at(int64_t channel) {
+        const int64_t left = task.channels - channel;
+        n = left < K::LANES ? (int)left : K::LANES;
+        if (!has_affine) return;
+        Real some[2][K::LANES] = {};
+        const Real *from[2] = {(const Real *)task.scale + channel,
+                               (const Real *)task.shift + channel};
+        if (n == K::LANES) {
+            memcpy(&scale, from[0], sizeof scale);
+            memcpy(&shift, from[1], sizeof shift);
+            return;
+        }
+        for (int i = 0; i < 2; i++) memcpy(some[i], from[i], n * sizeof(Real));
+        memcpy(&scale, some[0], sizeof scale);
+        memcpy(&shift, some[1], sizeof shift);
     }
+
+    INLINE V current(V raw) const { return has_affine ? K::fma(raw, scale, shift) : raw; }
 
     INLINE V reset(V u, M fired) const {
         if (task.is_hard) return fired ? V{} : u;
@@ -268,9 +274,9 @@ template <class K> struct Block {
         const int steps = T ? T : (int)task.steps;
         V pooled[T ? T : LONGEST];
         for (int p = 0; p < P; p++) {
-            V v = fill<K>(initial), y = current(x[p]);
+            V v = fill<K>(initial), y = current(load<K>(x[p], n));
             for (int t = 0; t < steps; t++) {
-                if (t && stride) y = current(x[p] + t * stride);
+                if (t && stride) y = current(load<K>(x[p] + t * stride, n));
                 const V u = v * leak + y * gain;
                 const M fired = u >= threshold;
                 v = reset(u, fired);
@@ -289,23 +295,31 @@ template <class K> struct Block {
 
     template <int T, int P, bool LEARNS>
     INLINE void backward(const Stored *const *x, const Stored *out, const Stored *grad_out,
-                         Stored *const *grad_x, Sums &sums) {
+                         Stored *const *grad_x, Sums &all_sums) {
+        Sums sums;  // in registers; those of the row are in memory
         const int steps = T ? T : (int)task.steps;
         constexpr int ROOM = T ? T : LONGEST;
-        V potentials[ROOM], before[LEARNS ? ROOM : 1], currents[LEARNS ? ROOM : 1], slope[ROOM];
+        V raw[ROOM], potentials[ROOM], before[LEARNS ? ROOM : 1], currents[LEARNS ? ROOM : 1], slope[ROOM];
         V value[P > 1 ? ROOM : 1], arriving[ROOM];
-        M taken[P > 1 ? ROOM : 1];
+        const bool is_bit = task.output == SPIKE || task.output == SIGN;
         for (int t = 0; t < steps; t++) {
             arriving[t] = out ? load<K>(grad_out + t * out_stride, n) : V{};
-            if (P > 1) {
-                value[t] = load<K>(out + t * out_stride, n);
-                taken[t] = M{};
-            }
+            if (P > 1) value[t] = load<K>(out + t * out_stride, n);
         }
         for (int p = 0; p < P; p++) {
-            V v = fill<K>(initial), y = current(x[p]);
+            for (int t = 0; t < (stride ? steps : 1); t++) {
+                const int64_t next = (P > 1 ? 2 : 1) * task.channels + t * stride;
+                __builtin_prefetch(x[p] + next);
+                __builtin_prefetch(grad_x[p] + next, 1);
+            }
+            // kept, since a load that follows a store 4096 bytes apart waits for it
+            raw[0] = load<K>(x[p], n);
+            V v = fill<K>(initial), y = current(raw[0]);
             for (int t = 0; t < steps; t++) {
-                if (t && stride) y = current(x[p] + t * stride);
+                if (t && stride) {
+                    raw[t] = load<K>(x[p] + t * stride, n);
+                    y = current(raw[t]);
+                }
                 const V u = v * leak + y * gain;
                 if (LEARNS) {
                     before[t] = v;
@@ -322,9 +336,13 @@ template <class K> struct Block {
                 const M fired = u >= threshold;
                 V grad = arriving[t];
                 if (P > 1) {
-                    const M is_owner = (output(u, fired) == value[t]) & ~taken[t];
-                    taken[t] |= is_owner;
+                    // the first place of the largest output takes it all; of bits that is the first
+                    // that fires, and place 0 if none does
+                    M is_owner = fired;
+                    if (!is_bit) is_owner = output(u, fired) == value[t];
+                    else if (p == 0) is_owner |= value[t] <= (Real)0;
                     grad = is_owner ? grad : V{};
+                    arriving[t] = is_owner ? V{} : arriving[t];
                 }
                 grad += (Real)task.grad_spikes;
                 const V through = task.is_hard ? (fired ? V{} : later) : later;
@@ -342,7 +360,7 @@ template <class K> struct Block {
                 const V made = inner * gain;
                 if (stride) {
                     sums.gradient += made;
-                    sums.product += made * load<K>(x[p] + t * stride, n);
+                    sums.product += made * raw[t];
                     store<K>(grad_x[p] + t * stride, made, n);
                 } else {
                     all += made;
@@ -350,87 +368,108 @@ template <class K> struct Block {
             }
             if (!stride) {
                 sums.gradient += all;
-                sums.product += all * load<K>(x[p], n);
+                sums.product += all * raw[0];
                 store<K>(grad_x[p], all, n);
             }
+        }
+        all_sums.gradient += sums.gradient;
+        all_sums.product += sums.product;
+        if (LEARNS) {
+            all_sums.threshold += sums.threshold;
+            all_sums.leak += sums.leak;
+            all_sums.gain += sums.gain;
+            all_sums.initial += sums.initial;
         }
     }
 };
 
 // ---- all windows of a row of windows
 
+// Sums of a row are single, those over the rows double. `scratch` holds the former, block by block.
 template <class K, int T, int P, bool LEARNS, bool BACKWARD>
-void row(const Task &task, int64_t unit, double *partial) {
+void row(const Task &task, int64_t unit, double *partial, void *scratch) {
     typedef Block<K> B;
     typedef typename K::Stored Stored;
+    typedef typename B::Sums Sums;
     const int64_t C = task.channels, W = task.width, pool = task.pool;
     const int64_t rows = (task.height + pool - 1) / pool, wide = W / pool;
+    const int64_t blocks = (C + K::LANES - 1) / K::LANES;
     const int64_t sample = unit / rows, high = unit % rows;
     const bool is_cut = (high + 1) * pool > task.height;  // a last row that no window holds
     const int64_t top = (sample * task.height + high * pool) * W;
     const int64_t out_top = (sample * (task.height / pool) + high) * wide;
     const Stored *x = (const Stored *)task.currents, *go = (const Stored *)task.grad_outputs;
     Stored *out = (Stored *)task.outputs, *gx = (Stored *)task.grad_currents;
-    for (int64_t channel = 0; channel < C; channel += K::LANES) {
-        B block(task, channel);
-        typename K::Vector spikes = {};
-        typename B::Sums sums;
-        const auto one = [&](int64_t place) __attribute__((always_inline)) {
-            const Stored *from[1] = {x + place * C + channel};
+    Sums *sums = (Sums *)scratch;
+    B block(task);
+    if (BACKWARD)
+        for (int64_t i = 0; i < blocks; i++) sums[i] = Sums();
+    typename K::Vector spikes = {}, spikes_of_rest = {};
+
+    // one place alone; with pooling it is one that no window holds
+    const auto one = [&](int64_t place) __attribute__((always_inline)) {
+        for (int64_t i = 0, at = place * C; i < blocks; i++, at += K::LANES) {
+            block.at(i * K::LANES);
+            const Stored *from[1] = {x + at};
             if (BACKWARD) {
-                Stored *to[1] = {gx + place * C + channel};
-                if (P == 1) {
-                    const int64_t at = place * C + channel;
-                    block.template backward<T, 1, LEARNS>(from, out + at, go + at, to, sums);
-                } else {
-                    block.template backward<T, 1, LEARNS>(from, nullptr, nullptr, to, sums);
-                }
+                Stored *to[1] = {gx + at};
+                block.template backward<T, 1, LEARNS>(
+                    from, P == 1 ? out + at : nullptr, P == 1 ? go + at : nullptr, to, sums[i]);
             } else {
-                Stored *to = P == 1 ? out + place * C + channel : nullptr;
-                block.template forward<T, 1>(from, to, spikes);
-            }
-        };
-        if (P == 1) {
-            for (int64_t w = 0; w < W; w++) one(top + w);
-        } else if (is_cut) {
-            for (int64_t w = 0; w < W; w++) one(top + w);
-        } else {
-            for (int64_t w = 0; w < wide; w++) {
-                const int64_t place = top + 2 * w, at = (out_top + w) * C + channel;
-                const int64_t places[4] = {place, place + 1, place + W, place + W + 1};
-                const Stored *from[4];
-                for (int p = 0; p < 4; p++) from[p] = x + places[p] * C + channel;
-                if (BACKWARD) {
-                    Stored *to[4];
-                    for (int p = 0; p < 4; p++) to[p] = gx + places[p] * C + channel;
-                    block.template backward<T, 4, LEARNS>(from, out + at, go + at, to, sums);
-                } else {
-                    block.template forward<T, 4>(from, out + at, spikes);
-                }
-            }
-            if (W % 2) {
-                one(top + W - 1);
-                one(top + 2 * W - 1);
+                typename K::Vector &count = block.n < K::LANES ? spikes_of_rest : spikes;
+                block.template forward<T, 1>(from, P == 1 ? out + at : nullptr, count);
             }
         }
-        if (BACKWARD) {
-            for (int i = 0; i < block.n; i++) {
-                partial[5 + channel + i] += sums.gradient[i];
-                partial[5 + C + channel + i] += sums.product[i];
+    };
+
+    if (P == 1 || is_cut) {
+        for (int64_t w = 0; w < W; w++) one(top + w);
+    } else {
+        for (int64_t w = 0; w < wide; w++) {
+            int64_t at = (out_top + w) * C;
+            const int64_t place = (top + 2 * w) * C;
+            const int64_t places[4] = {place, place + C, place + W * C, place + (W + 1) * C};
+            for (int64_t i = 0; i < blocks; i++, at += K::LANES) {
+                block.at(i * K::LANES);
+                const Stored *from[4];
+                for (int p = 0; p < 4; p++) from[p] = x + places[p] + i * K::LANES;
+                if (BACKWARD) {
+                    Stored *to[4];
+                    for (int p = 0; p < 4; p++) to[p] = gx + places[p] + i * K::LANES;
+                    block.template backward<T, 4, LEARNS>(from, out + at, go + at, to, sums[i]);
+                } else {
+                    typename K::Vector &count = block.n < K::LANES ? spikes_of_rest : spikes;
+                    block.template forward<T, 4>(from, out + at, count);
+                }
             }
-            if (LEARNS) {
-                partial[1] += total<K>(sums.threshold, block.n);
-                partial[2] += total<K>(sums.leak, block.n);
-                partial[3] += total<K>(sums.gain, block.n);
-                partial[4] += total<K>(sums.initial, block.n);
-            }
-        } else {
-            partial[0] += total<K>(spikes, block.n);
+        }
+        if (W % 2) {
+            one(top + W - 1);
+            one(top + 2 * W - 1);
+        }
+    }
+    if (!BACKWARD) {
+        const int rest = (int)(C - (blocks - 1) * K::LANES);
+        partial[0] += total<K>(spikes, K::LANES);
+        if (rest < K::LANES) partial[0] += total<K>(spikes_of_rest, rest);
+        return;
+    }
+    for (int64_t i = 0; i < blocks; i++) {
+        block.at(i * K::LANES);
+        for (int lane = 0; lane < block.n; lane++) {
+            partial[5 + i * K::LANES + lane] += sums[i].gradient[lane];
+            partial[5 + C + i * K::LANES + lane] += sums[i].product[lane];
+        }
+        if (LEARNS) {
+            partial[1] += total<K>(sums[i].threshold, block.n);
+            partial[2] += total<K>(sums[i].leak, block.n);
+            partial[3] += total<K>(sums[i].gain, block.n);
+            partial[4] += total<K>(sums[i].initial, block.n);
         }
     }
 }
 
-typedef void (*Row)(const Task &, int64_t, double *);
+typedef void (*Row)(const Task &, int64_t, double *, void *);
 
 // the usual numbers of steps are constants of loops of their own
 template <class K, int P, bool LEARNS, bool BACKWARD> Row by_steps(int64_t steps) {
@@ -465,18 +504,25 @@ int run(const Task &task, bool is_backward) {
     const int64_t room = 5 + 2 * task.channels + 8;  // eight doubles apart: no shared line
     int threads = task.threads > 1 ? task.threads : 1;
     double *partial = (double *)calloc(threads * room, sizeof(double));
-    if (!partial) return 2;
+    // of six vectors for each block of channels; a lane is never wider than a channel's double
+    const size_t size = (task.channels * sizeof(double) + 2 * BYTES) * 6 / BYTES * BYTES;
+    char *scratch = (char *)aligned_alloc(BYTES, threads * size);
+    if (!partial || !scratch) {
+        free(partial);
+        free(scratch);
+        return 2;
+    }
 #ifdef _OPENMP
     if (threads > 1) {
 #pragma omp parallel num_threads(threads)
         {
             const int me = omp_get_thread_num(), all = omp_get_num_threads();
             for (int64_t unit = units * me / all; unit < units * (me + 1) / all; unit++)
-                each(task, unit, partial + me * room);
+                each(task, unit, partial + me * room, scratch + me * size);
         }
     } else
 #endif
-        for (int64_t unit = 0; unit < units; unit++) each(task, unit, partial);
+        for (int64_t unit = 0; unit < units; unit++) each(task, unit, partial, scratch);
     for (int thread = 0; thread < threads; thread++) {
         const double *mine = partial + thread * room;
         if (!is_backward) {
@@ -487,6 +533,7 @@ int run(const Task &task, bool is_backward) {
         for (int64_t c = 0; c < 2 * task.channels; c++) task.sums[c] += mine[5 + c];
     }
     free(partial);
+    free(scratch);
     return 0;
 }
 
