@@ -19,6 +19,7 @@ from dse import sweepfile
 from dse.domain import SpaceEntry
 from dse.errors import ConfigError
 from dse.knobentry import KnobEntries, KnobEntry, Number, Strict, Text, not_empty, number
+from dse.training.settings import Augmentation, OptimizerName, Precision, ScheduleName
 from dse.vocabulary import Goal, Vocabulary, is_priced, misused_words
 from energy_models.yamlfile import YamlMistakes, validate
 
@@ -87,10 +88,17 @@ class Budget(Strict):
         return self
 
 
+def _each_once(values: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("lists one twice. Keep one")
+    return values
+
+
 class Training(Strict):
     """How each trial is trained; the learning rate is a knob of the space.
 
-    weight_decay : decoupled      label_smoothing : 0..1      grad_clip : largest 2-norm
+    The entries are those of `dse.training.settings`. One that would change nothing is refused: it
+    was meant to change something.
     """
 
     epochs: Count = 12
@@ -98,6 +106,35 @@ class Training(Strict):
     weight_decay: NotNegative = 1e-3
     label_smoothing: Annotated[NotNegative, Field(lt=1)] = 0.0
     grad_clip: Positive = 5.0
+    optimizer: OptimizerName = "adamw"
+    momentum: Annotated[NotNegative, Field(lt=1)] = 0.9
+    nesterov: Annotated[bool, Field(strict=True)] = True
+    schedule: ScheduleName = "one-cycle"
+    warmup: Annotated[NotNegative, Field(lt=1)] = 0.0
+    mixup: Annotated[NotNegative, Field(le=100)] = 0.0
+    augment: Annotated[tuple[Augmentation, ...], AfterValidator(_each_once)] = ()
+    shift_pixels: Annotated[Count, Field(le=1000)] = 2
+    cutout_pixels: Annotated[Count, Field(le=1000)] = 8
+    precision: Precision = "float32"
+    deterministic: Annotated[bool, Field(strict=True)] = False
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        needs = {
+            "momentum": ("optimizer: sgd", self.optimizer == "sgd"),
+            "nesterov": ("optimizer: sgd", self.optimizer == "sgd"),
+            "warmup": ("schedule: cosine or constant", self.schedule != "one-cycle"),
+            "shift_pixels": ("augment: [shift]", "shift" in self.augment),
+            "cutout_pixels": ("augment: [cutout]", "cutout" in self.augment),
+        }
+        for name, (other, is_there) in needs.items():
+            if getattr(self, name) != type(self).model_fields[name].default and not is_there:
+                raise ValueError(
+                    f"{name} changes nothing without {other}. Leave it out, or add that"
+                )
+        if self.optimizer == "sgd" and self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0. Write nesterov: false")
+        return self
 
 
 class SweepConfig(Strict):

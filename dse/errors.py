@@ -11,7 +11,7 @@ DseError
 ├── TracingError           a model that cannot be counted (it raised, it has no data)
 │   ├── NotFiniteError     a value that flows, or a weight, is NaN or infinite
 │   └── ExpansionRefused   a fused operator in a form whose hidden products nobody knows
-├── CheckpointError        weights that cannot be read
+├── CheckpointError        weights that cannot be read or written
 └── TrialFailure           an expected failure of one trial: it becomes a record, the sweep goes on
     ├── BuildFailure       a design that cannot be built
     ├── DivergedFailure    a loss that is not a number, or exploded
@@ -75,7 +75,7 @@ class ExpansionRefused(TracingError):
 
 
 class CheckpointError(DseError):
-    """Weights that cannot be read."""
+    """Weights, or a training under way, that cannot be read or written."""
 
 
 class TrialFailure(DseError):

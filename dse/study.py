@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dse.config import SweepConfig
 from dse.design import Design
-from dse.errors import CheckpointError, RunFolderError
+from dse.errors import CheckpointError, DseError, RunFolderError
 from dse.runfolder import RunFolder
 from dse.seeding import trial_seed
 from dse.selection import (
@@ -40,8 +40,10 @@ from dse.selection import (
 )
 from dse.space import Space, suggest
 from dse.storage import open_study
+from dse.training import machine
 from dse.training.loop import EpochResult
-from dse.trial import Recipe, measure_epoch_s, measure_test, run_trial
+from dse.training.resume import discard
+from dse.trial import Recipe, checkpoint_file, measure_epoch_s, measure_test, run_trial
 from reports.record import TrialRecord
 
 _log = logging.getLogger(__name__)
@@ -142,6 +144,7 @@ def work(sweep: Sweep, *, is_wanted: Callable[[], bool] = lambda: True) -> None:
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    machine.keep_memory()
     try:
         with sweep.folder.worker() as worker:
             study = open_study(sweep.folder, sweep.config, sweep.storage)
@@ -163,9 +166,10 @@ def _train(
     sweep: Sweep, study: optuna.Study, worker: str, job: _Job, is_wanted: Callable[[], bool]
 ) -> None:
     folder = sweep.folder
+    folder.say(worker, _doing(job, sweep.config, None))
 
     def on_epoch(result: EpochResult) -> None:
-        folder.say(worker, _doing(job.number, job.design, sweep.config, result))
+        folder.say(worker, _doing(job, sweep.config, result))
         if not is_wanted():
             raise KeyboardInterrupt
 
@@ -177,9 +181,11 @@ def _train(
         worker=worker,
         optuna_number=job.optuna_number,
         on_epoch=on_epoch,
+        is_resumed=True,
     )
     with folder.lock():
         folder.append(record)
+        discard(checkpoint_file(folder.path, job.number))
         _tell(study, job.optuna_number, record, sweep.config)
 
 
@@ -299,6 +305,7 @@ def _reconcile(
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         worker = trial.user_attrs.get("worker")
         if trial.number in recorded:
+            discard(checkpoint_file(folder.path, recorded[trial.number].number))
             _tell(study, trial.number, recorded[trial.number], config)
         elif worker not in (None, me) and folder.is_alive(worker):
             running += 1
@@ -337,13 +344,25 @@ def _tell(study: optuna.Study, number: int, record: TrialRecord, config: SweepCo
     study.tell(number, values, skip_if_finished=True)
 
 
-def _doing(number: int, design: Design, config: SweepConfig, result: EpochResult) -> dict[str, Any]:
+def _doing(job: _Job, config: SweepConfig, result: EpochResult | None) -> dict[str, Any]:
+    """What others may know of a trial under way; before its first epoch it has no results."""
+    epochs = config.training.epochs
+    doing: dict[str, Any] = {
+        "number": job.number,
+        "variant": job.design.variant,
+        "epoch": 0,
+        "epochs": epochs,
+        "at": time.time(),
+    }
+    if result is None:
+        return doing
     return {
-        "number": number,
-        "variant": design.variant,
+        **doing,
         "epoch": result.epoch,
-        "epochs": config.training.epochs,
+        "train_loss": result.train_loss,
         "validation_accuracy": result.validation_accuracy,
+        "spike_rates": result.spike_rates,
+        "seconds_left": result.seconds_left,
     }
 
 
@@ -353,6 +372,10 @@ def _work_alone(sweep: Sweep, parent: int) -> None:
         work(sweep, is_wanted=lambda: os.getppid() == parent)
     except KeyboardInterrupt:
         sys.exit(130)
+    except (DseError, OSError) as error:
+        # a full disk says what and where; only a bug shows its traceback
+        _log.error("%s", error)
+        sys.exit(1)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from dse.data import splits
 from dse.data.splits import Part, Splits
 from dse.design import Design
 from dse.errors import (
+    CheckpointError,
     DivergedFailure,
     NotFiniteError,
     TracingError,
@@ -29,13 +31,15 @@ from dse.errors import (
 from dse.pricing import admit, missing, price
 from dse.safefile import write_atomically
 from dse.seeding import seed_everything, trial_seed
-from dse.training import checkpoint
+from dse.training import checkpoint, machine
 from dse.training.evaluation import accuracy
-from dse.training.loop import EpochResult, TrainingSettings, train
+from dse.training.loop import EpochResult, train
+from dse.training.settings import TrainingSettings
 from dse.variants import family
 from energy_models import ModelCounts
 from reports.record import TrialRecord
 
+_log = logging.getLogger(__name__)
 # A few hundred held-out images give the mean activity to a per mille; more only cost time.
 COUNT_SAMPLES = 512
 # Enough to see which operations there are.
@@ -86,24 +90,29 @@ def run_trial(
     worker: str,
     optuna_number: int | None = None,
     on_epoch: OnEpoch = lambda _: None,
+    is_resumed: bool = False,
 ) -> TrialRecord:
     """Train one design and measure it on validation data; an expected failure is a record too.
 
     folder : the run folder; weights and counts go to `trials/NUMBER/`
     on_epoch : called after every epoch; what it raises ends the trial without a record
+    is_resumed : go on from `checkpoint_file`, if it is there, and keep it up to date; the caller
+        removes it when the record is on the disk. One that does not fit is noted and not used
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     clock = _Clock()
     seed = trial_seed(recipe.config.seed, number)
+    resumable = _Resumable(checkpoint_file(folder, number) if is_resumed else None)
     outcome: dict[str, Any]
     try:
         outcome = {
             "state": "complete",
-            **_measured(design, number, seed, recipe, folder, clock, on_epoch),
+            **_measured(design, number, seed, recipe, folder, clock, on_epoch, resumable),
         }
     except TrialFailure as failure:
         reason = f"{type(failure).__name__}: {failure}"
-        outcome = {"state": "failed", "reason": reason, "notes": recipe.data().notes}
+        outcome = {"state": "failed", "reason": reason}
+    notes = (*recipe.data().notes, *resumable.notes)
     return TrialRecord(
         number=number,
         variant=design.variant,
@@ -112,6 +121,7 @@ def run_trial(
         times={"started": started, **clock.times()},
         worker=worker,
         optuna_number=optuna_number,
+        notes=notes,
         **outcome,
     )
 
@@ -166,6 +176,25 @@ def weights_file(folder: Path, number: int) -> Path:
     return folder / "trials" / str(number) / "weights.safetensors"
 
 
+def checkpoint_file(folder: Path, number: int) -> Path:
+    """Where a training under way is kept after each epoch."""
+    return weights_file(folder, number).with_name("checkpoint.safetensors")
+
+
+class _Resumable:
+    """Where the training of a trial is kept, None for nowhere, and what went wrong with it."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.notes: list[str] = []
+
+    def start_over(self, error: CheckpointError) -> None:
+        """A training from the seed comes to the same end: nothing is lost but time."""
+        _log.warning("%s; the training starts over", error)
+        cause = str(error).splitlines()[0].removeprefix(f"{self.path}: ")
+        self.notes.append(f"trained from the start: its checkpoint was not used: {cause}")
+
+
 class _Clock:
     """Seconds by phase."""
 
@@ -178,6 +207,11 @@ class _Clock:
         now = time.perf_counter()
         self._phases[f"{name}_s"] = round(now - self._last, 4)
         self._last = now
+
+    def earlier(self, seconds: float) -> None:
+        """So much of the phase under way was spent by a process that stopped."""
+        self._begin -= seconds
+        self._last -= seconds
 
     def times(self) -> dict[str, float]:
         """All phases so far, and their sum."""
@@ -192,6 +226,7 @@ def _measured(
     folder: Path,
     clock: _Clock,
     on_epoch: OnEpoch,
+    resumable: _Resumable,
 ) -> dict[str, Any]:
     """The fields of a record that exist only if all went well."""
     data = recipe.data()
@@ -206,8 +241,13 @@ def _measured(
         _settings(design, recipe.config),
         seed,
         recipe.device,
+        checkpoint=resumable.path,
+        about={"design": design.to_dict()},
+        on_unusable=resumable.start_over,
     )
     for result in results:
+        if result.from_checkpoint:
+            clock.earlier(result.seconds)
         on_epoch(result)
     clock.phase("train")
     validation = _accuracy(model, data.validation, recipe.device)
@@ -227,7 +267,6 @@ def _measured(
         },
         "energy": price(admit(counts, recipe.config.allow_uncounted), recipe.config.hardware),
         "counts_file": str(counts_file),
-        "notes": tuple(data.notes),
     }
 
 
@@ -238,7 +277,8 @@ def _settings(design: Design, config: SweepConfig) -> TrainingSettings:
 
 
 def _accuracy(model: nn.Module, part: Part, device: str) -> dict[str, float]:
-    share = accuracy(model, part.images, part.labels, device=device)
+    with machine.fast(model):
+        share = accuracy(model, part.images, part.labels, device=device)
     return {"accuracy": share, "samples": len(part)}
 
 
@@ -250,7 +290,8 @@ def _counts(model: nn.Module, part: Part, recipe: Recipe) -> ModelCounts:
     """
     images = torch.from_numpy(part.images[:COUNT_SAMPLES]).to(recipe.device)
     try:
-        counts = count(model, images)
+        with machine.fast(model):
+            counts = count(model, images)
     except NotFiniteError as error:
         raise DivergedFailure(f"after the training: {error}") from error
     except TracingError as error:

@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from benchmarks.training.works import Work
-from dse.networks.network import Network, real_synapse
 from dse.architectures.positions import Position
+from dse.networks.network import Network, real_synapse
 from dse.neurons.binary import BinaryConv2d, BinaryLinear, Sign
 from dse.neurons.spiking import IntegrateFire, SingleStep
 from dse.neurons.surrogates import Arctan, S2nn

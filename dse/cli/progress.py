@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Group
 from rich.live import Live
@@ -67,12 +69,17 @@ class _Lines:
         for record in records:
             if record.number not in self._seen:
                 self._seen.add(record.number)
-                terminal.say(_line(record, len(self._seen), self._config, self._trials))
+                left_s = sweep_left_s(records, self._config, self._folder.doing(), self._trials)
+                done = len(self._seen)
+                terminal.say(_line(record, done, self._config, self._trials, left_s))
 
 
-def _line(record: TrialRecord, done: int, config: SweepConfig, trials: int | None) -> str:
+def _line(
+    record: TrialRecord, done: int, config: SweepConfig, trials: int | None, left_s: float | None
+) -> str:
     of = f" of {trials}" if trials else ""
-    return f"[{done}{of}] #{record.number} {record.variant}: {_outcome(record, config)}"
+    left = f"; about {duration(left_s)} left" if left_s else ""
+    return f"[{done}{of}] #{record.number} {record.variant}: {_outcome(record, config)}{left}"
 
 
 def _outcome(record: TrialRecord, config: SweepConfig) -> str:
@@ -89,7 +96,7 @@ def _view(folder: RunFolder, config: SweepConfig, trials: int | None) -> Group:
     doing = folder.doing()
     done = sum(record.state in COUNTED for record in records)
     failed = sum(record.state == "failed" for record in records)
-    left_s = seconds_left(records, config, len(doing), trials)
+    left_s = sweep_left_s(records, config, doing, trials)
     left = "" if left_s is None else f", about {duration(left_s)} left"
     head = Text(f"{config.name}: {done}{f' of {trials}' if trials else ''} trials{left}")
     if failed:
@@ -100,7 +107,8 @@ def _view(folder: RunFolder, config: SweepConfig, trials: int | None) -> Group:
             Text(worker, style="dim"),
             Text(f"#{job['number']} {job['variant']}"),
             Text(f"epoch {job['epoch']}/{job['epochs']}"),
-            Text(f"{100 * job['validation_accuracy']:.1f} %"),
+            ProgressBar(total=job["epochs"], completed=job["epoch"], width=12),
+            Text(_so_far(job)),
         )
     best = Table.grid(padding=(0, 2))
     for record in best_of_each_variant(records, config.hardware[0]):
@@ -110,8 +118,60 @@ def _view(folder: RunFolder, config: SweepConfig, trials: int | None) -> Group:
             Text(_outcome(record, config)),
         )
     if trials:
-        return Group(head, ProgressBar(total=trials, completed=done, width=60), running, best)
+        bar = Table.grid()  # a bar alone does not end its line
+        bar.add_row(ProgressBar(total=trials, completed=done, width=60))
+        return Group(head, bar, running, best)
     return Group(head, running, best)
+
+
+def _so_far(job: Mapping[str, Any]) -> str:
+    """What a trial under way has reached; nothing before its first epoch."""
+    if not job["epoch"]:
+        return ""
+    parts = [f"loss {job['train_loss']:.3f}", f"{100 * job['validation_accuracy']:.1f} %"]
+    rates = job["spike_rates"].values()
+    if rates:
+        parts.append(f"{100 * sum(rates) / len(rates):.1f} % spike")
+    left_s = trial_left_s(job)
+    if left_s is not None:
+        parts.append(f"about {duration(left_s)} left")
+    return ", ".join(parts)
+
+
+def trial_left_s(job: Mapping[str, Any]) -> float | None:
+    """Estimated time to the end of a training under way; None before its first epoch."""
+    if not job["epoch"]:
+        return None
+    return max(0.0, float(job["seconds_left"] + job["at"] - time.time()))
+
+
+def sweep_left_s(
+    records: Sequence[TrialRecord],
+    config: SweepConfig,
+    doing: Mapping[str, Mapping[str, Any]],
+    trials: int | None,
+) -> float | None:
+    """Estimated time to the end of the budget.
+
+    From the trials that are done; before there is one, from the epochs of those under way. None
+    before there is any.
+    trials : how many are planned in all, None where the budget is a time
+    """
+    left_s = seconds_left(records, config, len(doing), trials)
+    known = [job for job in doing.values() if 0 < job["epoch"] < job["epochs"]]
+    if left_s is not None or not known:
+        return left_s
+    if trials is None:
+        return float(3600 * (config.budget.cpu_hours or 0.0) / len(doing))
+    whole_s = [_trial_s(job) for job in known]
+    done_s = sum(whole_s) - sum(trial_left_s(job) or 0.0 for job in known)
+    all_s = sum(whole_s) / len(known) * trials
+    return max(0.0, all_s - done_s) / len(doing)
+
+
+def _trial_s(job: Mapping[str, Any]) -> float:
+    """Estimated time of a whole training that is between its first epoch and its last."""
+    return float(job["seconds_left"] * job["epochs"] / (job["epochs"] - job["epoch"]))
 
 
 def duration(seconds: float) -> str:

@@ -108,7 +108,10 @@ def run(
         records = finish(prepared)
     except KeyboardInterrupt:
         kept = len(folder.records())
-        terminal.say(f"stopped; {kept} finished trials are kept in {folder.path}")
+        terminal.say(
+            f"stopped; {kept} finished trials are kept in {folder.path}, and of those under way "
+            "the last whole epoch"
+        )
         terminal.say(f"to go on: {shlex.join(['dse', *sys.argv[1:]])}")
         raise typer.Exit(130) from None
     _end(folder, config, records, no_report, as_json)

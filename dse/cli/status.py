@@ -17,9 +17,9 @@ def status(
 ) -> None:
     """Trials by state, hypervolume so far, time left; also while the sweep runs elsewhere."""
     from dse import inventory
-    from dse.cli.progress import duration
+    from dse.cli.progress import duration, sweep_left_s, trial_left_s
     from dse.cli.report import front_lines
-    from dse.selection import COUNTED, budget_text, front, hypervolume, planned, seconds_left
+    from dse.selection import COUNTED, budget_text, front, hypervolume, planned
 
     folder = targets.open_run(run)
     config = inventory.load_sweep(folder.sweep_file)
@@ -30,7 +30,7 @@ def status(
     volume = hypervolume(records, config)
     space = inventory.space(config)
     trials = planned(config, space)
-    left_s = seconds_left(records, config, len(doing), trials)
+    left_s = sweep_left_s(records, config, doing, trials)
     if as_json:
         terminal.as_json(
             {
@@ -51,8 +51,10 @@ def status(
         terminal.result(f"  {state}: {count}")
     terminal.result(f"workers now: {len(doing)}")
     for worker, job in doing.items():
+        trial_s = trial_left_s(job)
         terminal.result(
             f"  {worker}: #{job['number']} {job['variant']}, epoch {job['epoch']}/{job['epochs']}"
+            + ("" if trial_s is None else f", about {duration(trial_s)} left")
         )
     if volume is not None:
         terminal.result(

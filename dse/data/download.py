@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,10 @@ from dse.errors import DataError
 _LOGGER = logging.getLogger(__name__)
 _TIMEOUT_S = 30.0  # without an answer or a further byte
 _CHUNK_BYTES = 1 << 16
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ROOM = (
+    "\nThere must be room in that folder: make some, or set XDG_CACHE_HOME to a folder that has\n"
+)
 
 
 def cache_folder(cache_dir: Path | None) -> Path:
@@ -31,6 +36,7 @@ def fetch(name: str, file: str, urls: Sequence[str], md5: str, folder: Path) -> 
     # pooch would print to standard error by itself; what it did is in our log.
     pooch.get_logger().setLevel(logging.WARNING)
     causes = []
+    has_room = True
     for url in urls:
         if not (folder / file).exists():
             _LOGGER.info("%s: downloading %s to %s", name, url, folder)
@@ -40,8 +46,10 @@ def fetch(name: str, file: str, urls: Sequence[str], md5: str, folder: Path) -> 
         except (OSError, ValueError) as error:  # the network or the disk; an md5 that differs
             _LOGGER.info("%s: %s: %s", name, url, error)
             causes.append(f"  {url}: {error}")
+            has_room = has_room and getattr(error, "errno", None) not in _NO_ROOM
     raise DataError(
         f"{name}: {file} could not be downloaded to {folder}\n"
         + "\n".join(causes)
-        + "\nIf you have the official file, name its folder with --data-dir"
+        + ("\n" if has_room else _ROOM)
+        + "If you have the official file, name its folder with --data-dir"
     )

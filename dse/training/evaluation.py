@@ -1,9 +1,11 @@
-"""Evaluation: the share of samples that a classifier gets right."""
+"""Evaluation: the share of samples that a classifier gets right, and how often it spikes."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +15,18 @@ from torch import Tensor, nn
 from dse.errors import DataError
 
 Values: TypeAlias = Tensor | np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How a classifier does on some samples.
+
+    accuracy : 0..1
+    spike_rates : name of a module -> spikes per neuron, step and sample
+    """
+
+    accuracy: float
+    spike_rates: dict[str, float] = field(default_factory=dict)
 
 
 def accuracy(
@@ -28,14 +42,54 @@ def accuracy(
     Every module's training flag is as before afterwards. Raises DataError if there are no
     samples.
     """
+    return evaluate(model, images, labels, batch_size, device).accuracy
+
+
+def evaluate(
+    model: nn.Module,
+    images: Values,
+    labels: Values,
+    batch_size: int = 256,
+    device: str | torch.device = "cpu",
+) -> Evaluation:
+    """The accuracy as `accuracy` gives it, and the spike rate of every spiking module.
+
+    A module that spikes has an attribute `activity` after its forward pass: (number of spikes, a
+    0-dim tensor; neurons x steps x samples). One whose `activity`, or number of spikes, is None
+    does not spike. All random generators are as before afterwards.
+    """
     device = torch.device(device)
     inputs, targets = as_samples(images, labels, device)
     model.to(device)
-    right = 0
-    with evaluating(model), torch.inference_mode():
+    right = torch.zeros((), dtype=torch.int64, device=device)
+    rates = _Rates(model)
+    with evaluating(model), undisturbed(device), torch.inference_mode():
         for batch, wanted in zip(inputs.split(batch_size), targets.split(batch_size), strict=True):
-            right += int((model(batch).argmax(1) == wanted).sum())
-    return right / len(targets)
+            right += (model(batch).argmax(1) == wanted).sum()
+            rates.add()
+    return Evaluation(int(right) / len(targets), rates.mean())
+
+
+class _Rates:
+    """Sums up the activity of all modules over batches."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._modules = list(model.named_modules())
+        self._sums: dict[str, tuple[Tensor, int]] = {}
+
+    def add(self) -> None:
+        """Take what the last forward pass left."""
+        for name, module in self._modules:
+            spikes, places = getattr(module, "activity", None) or (None, 0)
+            if spikes is None or places == 0:
+                continue
+            before, places_before = self._sums.get(name, (0.0, 0))
+            # not a number yet: a GPU need not be waited for
+            self._sums[name] = (before + spikes.detach().double(), places_before + places)
+
+    def mean(self) -> dict[str, float]:
+        """Spikes per neuron, step and sample, by module."""
+        return {name: float(spikes) / places for name, (spikes, places) in self._sums.items()}
 
 
 @contextmanager
@@ -48,6 +102,19 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, was_training in flags:
             module.training = was_training
+
+
+@contextmanager
+def undisturbed(device: torch.device) -> Iterator[None]:
+    """The generators of Python, NumPy and PyTorch go on afterwards as if nothing was drawn."""
+    ours, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global generator
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        try:
+            yield
+        finally:
+            random.setstate(ours)
+            np.random.set_state(numpys)  # noqa: NPY002
 
 
 def as_samples(images: Values, labels: Values, device: torch.device) -> tuple[Tensor, Tensor]:

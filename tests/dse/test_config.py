@@ -69,8 +69,23 @@ def test_defaults_are_filled_in(tmp_path: Path) -> None:
         "- {name: energy_pj, goal: min, hardware: cmos-a}\n"
         "hardware: [cmos-a]\n"
         "budget: {trials: 24}\n"
-        "training: {epochs: 12, batch_size: 32, weight_decay: 0.001, label_smoothing: 0.0, "
-        "grad_clip: 5.0}\n"
+        "training:\n"
+        "  epochs: 12\n"
+        "  batch_size: 32\n"
+        "  weight_decay: 0.001\n"
+        "  label_smoothing: 0.0\n"
+        "  grad_clip: 5.0\n"
+        "  optimizer: adamw\n"
+        "  momentum: 0.9\n"
+        "  nesterov: true\n"
+        "  schedule: one-cycle\n"
+        "  warmup: 0.0\n"
+        "  mixup: 0.0\n"
+        "  augment: []\n"
+        "  shift_pixels: 2\n"
+        "  cutout_pixels: 8\n"
+        "  precision: float32\n"
+        "  deterministic: false\n"
         "allow_uncounted: []\n"
         "workers: 1\n"
         "seed: 0\n"
@@ -219,6 +234,62 @@ training: {epochs: two, grad_clp: 3}
 def test_each_wrong_shape_has_its_message(tmp_path: Path, old: str, new: str, problem: str) -> None:
     assert old in MINIMAL
     assert _problems(MINIMAL.replace(old, new, 1), tmp_path) == [problem]
+
+
+TRICKS = {
+    "optimizer": "sgd",
+    "momentum": 0.8,
+    "nesterov": False,
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "mixup": 0.2,
+    "augment": ["flip", "shift", "cutout"],
+    "shift_pixels": 4,
+    "cutout_pixels": 16,
+    "precision": "bfloat16",
+    "deterministic": True,
+}
+
+
+def test_every_trick_of_the_training_is_read_and_written(tmp_path: Path) -> None:
+    config = _load(MINIMAL + write({"training": TRICKS}), tmp_path)
+    found = config.training.model_dump()
+    assert {name: found[name] for name in TRICKS} == {**TRICKS, "augment": (*TRICKS["augment"],)}
+    assert _load(dump_sweep(config), tmp_path) == config
+
+
+@pytest.mark.parametrize(
+    ("training", "problem"),
+    [
+        ("{optimizer: adam}", "training.optimizer: Input should be 'adamw' or 'sgd' (got 'adam')"),
+        ("{schedule: step}", "training.schedule: Input should be 'one-cycle', 'cosine' or "
+         "'constant' (got 'step')"),
+        ("{augment: [flop]}", "training.augment.0: Input should be 'flip', 'shift' or 'cutout' "
+         "(got 'flop')"),
+        ("{augment: [flip, flip]}", "training.augment: lists one twice. Keep one"),
+        ("{precision: float16}",
+         "training.precision: Input should be 'float32' or 'bfloat16' (got 'float16')"),
+        ("{mixup: -1}", "training.mixup: Input should be greater than or equal to 0 (got -1)"),
+        ("{warmup: 1}", "training.warmup: Input should be less than 1 (got 1)"),
+        ("{deterministic: 1}",
+         "training.deterministic: Input should be a valid boolean (got 1)"),
+        ("{momentum: 0.5}", "training: momentum changes nothing without optimizer: sgd. "
+         "Leave it out, or add that"),
+        ("{nesterov: false}", "training: nesterov changes nothing without optimizer: sgd. "
+         "Leave it out, or add that"),
+        ("{warmup: 0.1}", "training: warmup changes nothing without schedule: cosine or constant. "
+         "Leave it out, or add that"),
+        ("{shift_pixels: 3}", "training: shift_pixels changes nothing without augment: [shift]. "
+         "Leave it out, or add that"),
+        ("{augment: [shift], cutout_pixels: 3}", "training: cutout_pixels changes nothing without "
+         "augment: [cutout]. Leave it out, or add that"),
+        ("{optimizer: sgd, momentum: 0}",
+         "training: nesterov needs a momentum above 0. Write nesterov: false"),
+    ],
+)  # fmt: skip
+def test_a_training_that_cannot_be_is_refused(tmp_path: Path, training: str, problem: str) -> None:
+    [found] = _problems(f"{MINIMAL}training: {training}\n", tmp_path)
+    assert found.split(": ", 1)[1] == problem
 
 
 def test_a_config_does_not_change(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from dse.safefile import kernel_lock, repair_tail, write_atomically
+from dse.safefile import kernel_lock, remove_leftovers, repair_tail, write_atomically
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,16 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         write_atomically(path, 3)
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_only_what_a_killed_writer_left_of_this_file_is_removed(tmp_path):
+    path = tmp_path / "a[1].bin"
+    kept = [path, tmp_path / ".b.bin.3.tmp", tmp_path / ".a1.bin.3.tmp"]
+    for one in (*kept, tmp_path / ".a[1].bin.3.tmp", tmp_path / ".a[1].bin.77.tmp"):
+        one.write_bytes(b"x")
+    remove_leftovers(path)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
+    remove_leftovers(tmp_path / "nowhere" / "file")
 
 
 @pytest.mark.slow

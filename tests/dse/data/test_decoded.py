@@ -1,6 +1,7 @@
 """Decoded: what is kept comes back; anything damaged is none."""
 
 import logging
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +57,23 @@ def test_a_cache_that_cannot_be_written_is_only_logged(
     with caplog.at_level(logging.WARNING):
         decoded.keep(tmp_path / "file" / "kept.npz", ARRAYS)
     assert "could not be kept" in caplog.text
+
+
+@pytest.mark.parametrize("room", [10, 1000, 50_000])
+def test_a_full_disk_is_only_logged_and_what_was_kept_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, room: int
+) -> None:
+    path = tmp_path / "kept.npz"
+    decoded.keep(path, ARRAYS)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with caplog.at_level(logging.WARNING):
+            decoded.keep(path, {"a": np.zeros(30_000), "b": np.array("other")})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "could not be kept" in caplog.text
+    assert list(tmp_path.iterdir()) == [path]
+    back = decoded.recall(path, ["b"])
+    assert back is not None
+    assert str(back["b"]) == "name"

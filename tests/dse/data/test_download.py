@@ -1,6 +1,7 @@
 """Download: checked and whole or not there; mirrors in order. The network is a stand-in."""
 
 import hashlib
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,3 +85,40 @@ def test_cifar10_without_a_data_folder_asks_its_authors(tmp_path: Path, web: Web
     with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz could not be downloaded"):
         cifar10.load(None, tmp_path)
     assert web.asked == [cifar10.URL]
+
+
+def test_a_full_disk_says_so_and_leaves_nothing(tmp_path: Path, web: Web) -> None:
+    whole = bytes(100_000)
+    web.pages["http://a/f"] = whole
+    md5 = hashlib.md5(whole).hexdigest()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(DataError) as caught:
+            download.fetch("tiny", "f", ["http://a/f"], md5, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value).splitlines() == [
+        f"tiny: f could not be downloaded to {tmp_path}",
+        "  http://a/f: [Errno 27] File too large",
+        "There must be room in that folder: make some, or set XDG_CACHE_HOME to a folder that has",
+        "If you have the official file, name its folder with --data-dir",
+    ]
+    assert list(tmp_path.iterdir()) == []
+    # and once there is room, the same call does it
+    assert download.fetch("tiny", "f", ["http://a/f"], md5, tmp_path).read_bytes() == whole
+
+
+def test_a_download_that_was_cut_off_is_not_kept(tmp_path: Path, web: Web) -> None:
+    web.pages["http://a/f"] = CONTENT[:-1]
+    with pytest.raises(DataError, match="MD5 hash"):
+        download.fetch("tiny", "f", ["http://a/f"], MD5, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, web: Web) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"could not be downloaded to .*file/cache\n.*(Not a dir|exist)"
+    ):
+        download.fetch("tiny", "f", ["http://a/f"], MD5, tmp_path / "file" / "cache")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from dse.errors import DataError
-from dse.training.evaluation import accuracy
+from dse.training.evaluation import accuracy, evaluate
 
 
 class Brightest(nn.Module):
@@ -48,3 +48,30 @@ def test_flags_are_restored_after_a_failure() -> None:
 def test_no_samples_are_no_accuracy() -> None:
     with pytest.raises(DataError, match="0 images and 0 labels: must be as many of both"):
         accuracy(Brightest(), IMAGES[:0], np.zeros(0, dtype=np.int64))
+
+
+class Spiking(nn.Module):
+    """Spikes where a pixel is bright; says so in the way of the neurons."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stage = nn.Identity()
+        self.quiet = nn.Identity()
+        self.quiet.activity = None  # not spiking
+        self.unknown = nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        spikes = (images > 0.5).float()
+        self.stage.activity = (spikes.sum(), spikes.numel())
+        self.unknown.activity = (None, spikes.numel())
+        return images.flatten(1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_spike_rates_are_over_all_samples_and_of_spiking_modules_only(batch_size: int) -> None:
+    images = IMAGES.copy()
+    images[0] = 1.0  # 4 + 1 + 1 + 1 spikes of 16
+    found = evaluate(Spiking(), images, np.arange(4), batch_size)
+    assert found.spike_rates == {"stage": 7 / 16}
+    assert found.accuracy == 1.0
+    assert evaluate(Brightest(), IMAGES, np.arange(4)).spike_rates == {}

@@ -149,6 +149,78 @@ def test_a_gradient_that_is_no_number_does_not_hide_behind_a_finite_loss() -> No
         run(Hidden(64, 4))
 
 
+def test_a_weight_that_ends_an_epoch_infinite_is_found() -> None:
+    class Leaping(nn.Linear):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images.flatten(1))
+
+        def after_step(self) -> None:
+            self.bias.data.fill_(np.inf)
+
+    with pytest.raises(DivergedFailure, match=r"epoch 1: bias is no longer finite"):
+        run(Leaping(64, 4), replace(SETTINGS, batch_size=50))
+
+
+def test_an_exploded_loss_ends_the_training_after_two_epochs() -> None:
+    class Exploding(nn.Linear):
+        steps = 0
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.steps += 1
+            far = 1e6 * nn.functional.one_hot(torch.zeros(len(images), dtype=int), 4)
+            return super().forward(images.flatten(1)) + (far if self.steps > 4 else 0)
+
+    epochs: list[int] = []
+    images, labels = blobs(50, 1)
+    settings = replace(SETTINGS, epochs=9)
+    with pytest.raises(DivergedFailure, match=r"epoch 3: for 2 epochs every loss was above"):
+        for result in train(Exploding(64, 4), images, labels, *blobs(20, 2), settings, 1):
+            epochs.append(result.epoch)
+    assert epochs == [1, 2]
+
+
+def test_a_bold_training_that_learns_is_left_alone() -> None:
+    seed_everything(0)
+    assert len(run(build("ann", width=0.25), replace(SETTINGS, learning_rate=1.0, epochs=6))) == 6
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "sgd", "learning_rate": 0.1},
+        {"optimizer": "sgd", "nesterov": False, "schedule": "constant", "learning_rate": 0.1},
+        {"schedule": "cosine", "warmup": 0.1},
+        {"precision": "bfloat16"},
+        {"mixup": 0.2},
+        {"augment": ("shift", "cutout"), "shift_pixels": 1, "cutout_pixels": 2},
+        {"deterministic": True},
+    ],
+)
+def test_an_easy_task_is_learned_with_every_trick(changes: dict[str, object]) -> None:
+    before = torch.are_deterministic_algorithms_enabled()
+    seed_everything(3)
+    model = build("ann", width=0.25)
+    found = []
+    for result in train(
+        model, *blobs(50, 1), *blobs(20, 2), replace(SETTINGS, epochs=12, **changes), 1
+    ):
+        found.append(result.validation_accuracy)
+        assert torch.are_deterministic_algorithms_enabled() == before  # between epochs
+    assert found[-1] >= 0.9
+
+
+def test_the_time_that_is_left_falls_to_nothing() -> None:
+    results = run(build("ann", width=0.1), replace(SETTINGS, epochs=4))
+    assert results[0].seconds_left == pytest.approx(3 * results[0].seconds)
+    assert results[-1].seconds_left == 0
+    assert not any(result.from_checkpoint for result in results)
+
+
+def test_images_that_are_too_small_for_the_augmentation_are_refused() -> None:
+    with pytest.raises(DataError, match=r"training.shift_pixels 8: must be below the side"):
+        run(build("ann"), replace(SETTINGS, augment=("shift",), shift_pixels=8))
+
+
 def test_sets_that_do_not_fit_are_refused() -> None:
     images, labels = blobs(8, 1)
     with pytest.raises(DataError, match="8 images and 7 labels: must be as many of both"):

@@ -1,0 +1,61 @@
+"""What is shown of a sweep under way: epochs, and the time that is left."""
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from dse import inventory
+from dse.cli import progress
+from dse.design import Design
+from dse.runfolder import RunFolder
+from dse.study import _doing, _Job
+from dse.training.loop import EpochResult
+
+JOB = _Job(0, 3, Design.of("snn", "mlp", {}))
+RESULT = EpochResult(2, 0.5, 0.875, 100.0, 0.01, 10.0, 30.0, {"a": 0.1, "b": 0.3})
+
+
+def config(*overrides: str):
+    return inventory.load_sweep("smoke", ["training.epochs=5", *overrides])
+
+
+def drawn(folder: RunFolder) -> str:
+    console = Console(file=io.StringIO(), width=160)
+    console.print(progress._view(folder, config(), 4))
+    return console.file.getvalue()
+
+
+def test_a_trial_under_way_shows_how_it_does_and_the_time_that_is_left(tmp_path) -> None:
+    folder = RunFolder(tmp_path)
+    with folder.worker() as worker:
+        folder.say(worker, _doing(JOB, config(), None))
+        before = drawn(folder)
+        folder.say(worker, _doing(JOB, config(), RESULT))
+        after = drawn(folder)
+    assert "#3 snn" in before
+    assert "epoch 0/5" in before
+    assert "left" not in before
+    assert "epoch 2/5" in after
+    assert "loss 0.500, 87.5 %, 20.0 % spike, about 30 s left" in after
+    # 4 trials of 50 s, 20 s of them done
+    assert "smoke: 0 of 4 trials, about 3 min 0 s left" in after
+
+
+def test_time_left_of_a_trial_runs_down_between_its_epochs() -> None:
+    job = {**_doing(JOB, config(), RESULT), "at": time.time() - 12}
+    assert progress.trial_left_s(job) == pytest.approx(18, abs=1)
+    assert progress.trial_left_s({**job, "at": 0}) == 0
+    assert progress.trial_left_s(_doing(JOB, config(), None)) is None
+
+
+def test_time_left_of_a_sweep_before_its_first_record() -> None:
+    job = {**_doing(JOB, config(), RESULT), "at": time.time()}
+    assert progress.sweep_left_s([], config(), {}, 4) is None
+    assert progress.sweep_left_s([], config(), {"a": _doing(JOB, config(), None)}, 4) is None
+    assert progress.sweep_left_s([], config(), {"a": job}, 4) == pytest.approx(180, abs=1)
+    # two workers: 200 s of work, 40 s of it done
+    assert progress.sweep_left_s([], config(), {"a": job, "b": job}, 4) == pytest.approx(80, abs=1)
+    hours = config("budget={cpu_hours: 1}")
+    assert progress.sweep_left_s([], hours, {"a": job}, None) == pytest.approx(3600, abs=1)

@@ -1,0 +1,118 @@
+"""A trial: what a stop leaves, what goes on from it, and what a full disk says."""
+
+import resource
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from dse import inventory
+from dse.design import Design
+from dse.errors import CheckpointError
+from dse.training.loop import EpochResult
+from dse.trial import Recipe, checkpoint_file, measure_epoch_s, run_trial, weights_file
+from reports.record import TrialRecord
+
+DESIGN = Design.of(
+    "snn",
+    "mlp",
+    {"width": 0.1, "depth": 1, "learning_rate": 0.01, "time_steps": 2},
+)
+
+
+class Stopped(Exception):
+    """What a test stops a trial with."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def recipe(*overrides: str) -> Recipe:
+    given = ("training.epochs=4", "data.samples=200", "architecture=mlp", *overrides)
+    return Recipe(inventory.load_sweep("smoke", given))
+
+
+def run(folder: Path, stop_after: int = 0, **more) -> tuple[TrialRecord, list[EpochResult]]:
+    results: list[EpochResult] = []
+
+    def on_epoch(result: EpochResult) -> None:
+        results.append(result)
+        if result.epoch == stop_after:
+            raise Stopped
+
+    more = {"is_resumed": True, **more}
+    given = more.pop("recipe", recipe())
+    record = run_trial(DESIGN, 3, given, folder, worker="w", on_epoch=on_epoch, **more)
+    return record, results
+
+
+def comparable(record: TrialRecord) -> TrialRecord:
+    return replace(record, times={})
+
+
+def test_a_stopped_trial_goes_on_to_the_same_record_and_weights(tmp_path: Path) -> None:
+    whole, _ = run(tmp_path / "whole", is_resumed=False)
+    assert not checkpoint_file(tmp_path / "whole", 3).exists()
+    with pytest.raises(Stopped):
+        run(tmp_path / "cut", stop_after=2)
+    record, results = run(tmp_path / "cut")
+    assert [one.from_checkpoint for one in results] == [True, True, False, False]
+    assert comparable(record) == comparable(whole)
+    first, second = (weights_file(tmp_path / name, 3).read_bytes() for name in ("whole", "cut"))
+    assert first == second
+    # the time of the process that stopped counts: a budget of time is of all of it
+    assert record.times["train_s"] >= sum(one.seconds for one in results)
+    assert record.times["total_s"] >= record.times["train_s"]
+
+
+def test_a_trial_that_is_not_to_be_resumed_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        run(tmp_path, stop_after=2)
+    _, results = run(tmp_path, is_resumed=False)
+    assert not any(one.from_checkpoint for one in results)
+
+
+@pytest.mark.parametrize(
+    ("recipe_then", "cause"),
+    [
+        (recipe(), "damaged"),
+        (recipe("training.weight_decay=0.5"), "is of another training: settings"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_noted_and_not_used(
+    tmp_path: Path, recipe_then: Recipe, cause: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(Stopped):
+        run(tmp_path, stop_after=2)
+    path = checkpoint_file(tmp_path, 3)
+    if cause == "damaged":
+        path.write_bytes(path.read_bytes()[:-3])
+    record, results = run(tmp_path, recipe=recipe_then)
+    expected, _ = run(tmp_path / "whole", recipe=recipe_then)
+    assert [one.from_checkpoint for one in results] == [False] * 4
+    [note] = set(record.notes) - set(expected.notes)
+    assert note.startswith(f"trained from the start: its checkpoint was not used: {cause}")
+    assert "the training starts over" in caplog.text
+    assert comparable(replace(record, notes=expected.notes)) == comparable(expected)
+
+
+def test_a_full_disk_names_the_file_that_did_not_fit(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"trials/3/checkpoint.safetensors: [\d,]+ bytes"):
+            run(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "trials/3").iterdir()) == []
+
+
+def test_a_part_of_an_epoch_tells_its_time(tmp_path: Path) -> None:
+    seconds = measure_epoch_s(DESIGN, recipe("training.augment=[flip]", "training.mixup=0.2"))
+    assert 0 < seconds < 60
