@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from dse.design import Design
-from dse.variants.family import COMMON_KNOBS, Variant, knob_values, positions
+from dse.variants.family import COMMON_KNOBS, REAL_SHORTCUT, Variant, knob_values, positions
 
 if TYPE_CHECKING:
     from torch import nn
 
-KNOBS = COMMON_KNOBS
+    from dse.networks.residual import Shortcut
+
+KNOBS = (*COMMON_KNOBS, REAL_SHORTCUT)
 
 
 def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -21,7 +23,12 @@ def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Modu
 
     knobs = knob_values(design, KNOBS)
     places = positions(design, knobs, input_shape, classes)
-    return Network(places, make_synapse=real_synapse, make_neuron=lambda place: nn.ReLU())
+    return Network(
+        places,
+        make_synapse=real_synapse,
+        make_neuron=lambda place: nn.ReLU(),
+        shortcut=cast("Shortcut", knobs["shortcut"]),
+    )
 
 
 VARIANT = Variant("ann", "artificial neural network (ReLU)", KNOBS, build)

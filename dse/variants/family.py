@@ -10,10 +10,13 @@ from dse import catalogue
 from dse.architectures import positions as architectures
 from dse.design import Design, Knob, KnobValue
 from dse.errors import BuildFailure
+from energy_models import load_profile
 from energy_models.errors import nearest
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from dse.networks.network import Penalties
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,52 @@ DEPTH = Knob(
     0,
     8,
 )
-LEARNING_RATE = Knob("learning_rate", "float", 0.01, "peak of the one-cycle schedule", 1e-6, 1.0)
+LEARNING_RATE = Knob("learning_rate", "float", 0.01, "peak of the schedule", 1e-6, 1.0)
 COMMON_KNOBS = (WIDTH, DEPTH, LEARNING_RATE)
+# of networks whose units are not spikes; without residual blocks nothing is joined
+REAL_SHORTCUT = Knob(
+    "shortcut",
+    "choice",
+    "membrane",
+    "residual blocks: sums before the units (membrane) or after them (add)",
+    choices=("membrane", "add"),
+)
+SPIKING_KNOBS = (
+    Knob("threshold", "float", 1.0, "potential from which on a neuron spikes", 0.01, 16.0),
+    Knob(
+        "norm",
+        "choice",
+        "batch",
+        "batch-norm over samples and steps; threshold: times the threshold",
+        choices=("batch", "threshold"),
+    ),
+    Knob(
+        "pool",
+        "choice",
+        "spikes",
+        "max-pool of spikes, or of the currents before norm and neurons: fewer neurons, and a "
+        "gradient for the largest current instead of the first spike of a window",
+        choices=("spikes", "currents"),
+    ),
+    Knob(
+        "shortcut",
+        "choice",
+        "membrane",
+        "residual blocks: potentials are summed (membrane), spikes are multiplied (and), both "
+        "binary; or spikes are summed (add), which makes graded values",
+        choices=("membrane", "and", "add"),
+    ),
+    Knob("rate_penalty", "float", 0.0, "loss per spike by neuron and step, mean", 0.0, 1e3),
+    Knob(
+        "energy_penalty",
+        "float",
+        0.0,
+        "loss per nJ of accumulates that spikes cause, at the 45 nm fp32 addition",
+        0.0,
+        1e3,
+    ),
+)
+_PENALTY_PROFILE = "cmos45-fp32"
 
 
 def knob_values(design: Design, knobs: Sequence[Knob]) -> dict[str, KnobValue]:
@@ -74,6 +121,19 @@ def load(name: str) -> Variant:
     """A network family by name. Raises ConfigError, with the nearest name, if there is none."""
     variant: Variant = catalogue.load("dse.variants", name, "VARIANT", without=("family",))
     return variant
+
+
+def penalties(knobs: Mapping[str, KnobValue]) -> Penalties:
+    """What training pays for spikes, from the knobs of `SPIKING_KNOBS`."""
+    from dse.networks.network import Penalties
+
+    rows = load_profile(_PENALTY_PROFILE).rows()
+    ac_pj = next(row["value"] for row in rows if row["quantity"] == "energy.ac")
+    return Penalties(
+        spike_rate=float(knobs["rate_penalty"]),
+        energy_per_nj=float(knobs["energy_penalty"]),
+        ac_pj=ac_pj,
+    )
 
 
 def positions(

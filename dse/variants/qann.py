@@ -9,21 +9,23 @@ bias of the readout, and batch-norm, which folds away, are real.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from dse.design import Design, Knob
-from dse.variants.family import COMMON_KNOBS, Variant, knob_values, positions
+from dse.variants.family import COMMON_KNOBS, REAL_SHORTCUT, Variant, knob_values, positions
 
 if TYPE_CHECKING:
     from torch import nn
 
     from dse.architectures.positions import Position
+    from dse.networks.residual import Shortcut
     from dse.neurons.quantized import Inputs
 
 EDGE_BITS = 8
 
 KNOBS = (
     *COMMON_KNOBS,
+    REAL_SHORTCUT,
     Knob("weight_bits", "int", 8, "bits of hidden weights; 1 = signs of one size", 1, 8),
     Knob("activation_bits", "int", 8, "bits of what hidden layers read, from 0 on", 1, 8),
     Knob(
@@ -54,7 +56,12 @@ def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Modu
         return quantized_synapse(place, EDGE_BITS, "pixels" if place.role == "first" else EDGE_BITS)
 
     places = positions(design, knobs, input_shape, classes)
-    return Network(places, make_synapse=make_synapse, make_neuron=lambda place: nn.ReLU())
+    return Network(
+        places,
+        make_synapse=make_synapse,
+        make_neuron=lambda place: nn.ReLU(),
+        shortcut=cast("Shortcut", knobs["shortcut"]),
+    )
 
 
 def quantized_synapse(place: Position, bits: int, inputs: Inputs) -> nn.Module:

@@ -8,17 +8,27 @@ SpikingJelly, which make the surrogate continuous, with peak 1, at threshold 1.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from dse.design import Design, Knob
-from dse.variants.family import COMMON_KNOBS, Variant, knob_values, positions
+from dse.variants.family import (
+    COMMON_KNOBS,
+    SPIKING_KNOBS,
+    Variant,
+    knob_values,
+    penalties,
+    positions,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from dse.networks.layer import NormKind
+    from dse.networks.residual import Shortcut
+
 KNOBS = (
     *COMMON_KNOBS,
-    Knob("threshold", "float", 1.0, "potential from which on a neuron spikes", 0.01, 16.0),
+    *SPIKING_KNOBS,
     Knob("surrogate_alpha", "float", 4.0, "steepness of the slope below the threshold", 0.1, 32.0),
     Knob("surrogate_beta", "float", 1.0, "size of the slope above the threshold", 0.01, 16.0),
 )
@@ -33,11 +43,15 @@ def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Modu
     knobs = knob_values(design, KNOBS)
     threshold = float(knobs["threshold"])
     surrogate = S2nn(float(knobs["surrogate_alpha"]), float(knobs["surrogate_beta"]), threshold)
-    places = positions(design, knobs, input_shape, classes)
     return Network(
-        places,
+        positions(design, knobs, input_shape, classes),
         make_synapse=real_synapse,
         make_neuron=lambda place: SingleStep(threshold, surrogate),
+        pool_first=knobs["pool"] == "currents",
+        norm=cast("NormKind", knobs["norm"]),
+        threshold=threshold,
+        shortcut=cast("Shortcut", knobs["shortcut"]),
+        penalties=penalties(knobs),
     )
 
 

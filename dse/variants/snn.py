@@ -1,25 +1,41 @@
 """SNN: (leaky) integrate-and-fire neurons over several time steps, trained through time.
 
-Direct coding: the data enter the first layer as real values, the same at every step. Logits are the
-mean over the steps of what the readout gets (Fang et al., ICCV 2021).
+Direct coding by default: the data enter the first layer as real values, the same at every step, and
+logits are the mean over the steps of what the readout gets. With `leak: 0.5, input_scale: 1 - leak,
+learned: leak, reset: hard` the neurons are those of Fang et al., ICCV 2021 (PLIF).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
-from dse.design import Design, Knob
-from dse.variants.family import COMMON_KNOBS, Variant, knob_values, positions
+from dse.design import Design, Knob, KnobValue
+from dse.variants.family import (
+    COMMON_KNOBS,
+    SPIKING_KNOBS,
+    Variant,
+    knob_values,
+    penalties,
+    positions,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from dse.networks.encoding import Coding
+    from dse.networks.layer import NormKind
+    from dse.networks.network import Output
+    from dse.networks.residual import Shortcut
     from dse.neurons.spiking import Reset
+    from dse.neurons.surrogates import Surrogate
+
+SURROGATES = ("arctan", "sigmoid", "s2nn", "rectangular", "triangular", "piecewise")
 
 KNOBS = (
     *COMMON_KNOBS,
     Knob("time_steps", "int", 4, "steps T for which each sample is shown", 1, 64),
-    Knob("threshold", "float", 1.0, "potential from which on a neuron spikes", 0.01, 16.0),
+    *SPIKING_KNOBS,
     Knob("leak", "float", 0.9, "share of the potential kept each step; 1.0 is IF", 0.0, 1.0),
     Knob(
         "reset",
@@ -29,13 +45,44 @@ KNOBS = (
         choices=("soft", "hard"),
     ),
     Knob(
-        "surrogate",
+        "reset_gradient",
         "choice",
-        "arctan",
-        "derivative of a spike in training",
-        choices=("arctan", "sigmoid"),
+        "detached",
+        "the spike in the reset: a constant in the backward pass (detached), or not (full)",
+        choices=("detached", "full"),
     ),
+    Knob(
+        "learned",
+        "choice",
+        "none",
+        "what each layer of neurons learns beside the weights",
+        choices=("none", "leak", "threshold", "both"),
+    ),
+    Knob(
+        "input_scale",
+        "choice",
+        "1",
+        "of currents: 1, or 1 - leak, so that a lasting current becomes the potential",
+        choices=("1", "1 - leak"),
+    ),
+    Knob("initial_potential", "float", 0.0, "of every neuron, at the first step", -16.0, 16.0),
+    Knob("surrogate", "choice", "arctan", "derivative of a spike in training", choices=SURROGATES),
     Knob("surrogate_slope", "float", 2.0, "steepness alpha of the surrogate", 0.1, 32.0),
+    Knob(
+        "encoding",
+        "choice",
+        "direct",
+        "what enters: real values, random spikes at their rate, or a spike from 1/2 on",
+        choices=("direct", "poisson", "binary"),
+    ),
+    Knob(
+        "output",
+        "choice",
+        "mean-potential",
+        "logits: mean of the readout's potentials, or of its spikes; every-step: potentials, with "
+        "a loss at every step, so that fewer steps can be read out later",
+        choices=("mean-potential", "mean-spikes", "every-step"),
+    ),
 )
 
 
@@ -43,20 +90,58 @@ def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Modu
     """The network of a design; see `Variant.build`."""
     from dse.networks.network import Network, real_synapse
     from dse.neurons.spiking import IntegrateFire
-    from dse.neurons.surrogates import Arctan, Sigmoid
 
     knobs = knob_values(design, KNOBS)
-    shape = Arctan if knobs["surrogate"] == "arctan" else Sigmoid
-    surrogate = shape(float(knobs["surrogate_slope"]))
-    reset = cast("Reset", knobs["reset"])
-    threshold, leak = float(knobs["threshold"]), float(knobs["leak"])
-    places = positions(design, knobs, input_shape, classes)
+    threshold = float(knobs["threshold"])
+    surrogate = _surrogate(knobs)
+
+    def make_neuron(place: object) -> nn.Module:
+        return IntegrateFire(
+            threshold,
+            float(knobs["leak"]),
+            cast("Reset", knobs["reset"]),
+            surrogate,
+            is_reset_detached=knobs["reset_gradient"] == "detached",
+            learns_leak=knobs["learned"] in ("leak", "both"),
+            learns_threshold=knobs["learned"] in ("threshold", "both"),
+            scales_input=knobs["input_scale"] == "1 - leak",
+            initial_potential=float(knobs["initial_potential"]),
+        )
+
     return Network(
-        places,
+        positions(design, knobs, input_shape, classes),
         make_synapse=real_synapse,
-        make_neuron=lambda place: IntegrateFire(threshold, leak, reset, surrogate),
+        make_neuron=make_neuron,
         time_steps=int(knobs["time_steps"]),
+        pool_first=knobs["pool"] == "currents",
+        norm=cast("NormKind", knobs["norm"]),
+        threshold=threshold,
+        shortcut=cast("Shortcut", knobs["shortcut"]),
+        coding=cast("Coding", knobs["encoding"]),
+        output=cast("Output", knobs["output"]),
+        penalties=penalties(knobs),
     )
+
+
+def _surrogate(knobs: Mapping[str, KnobValue]) -> Surrogate:
+    """Steepness alpha: that of arctan and sigmoid; of the others so that their peak is alpha / 2,
+    as an arctangent's, and of a rectangle and a triangle that their area is 1, as a spike's.
+    """
+    from dse.neurons import surrogates
+
+    alpha = float(knobs["surrogate_slope"])
+    made: dict[str, Surrogate] = {
+        "arctan": surrogates.Arctan(alpha),
+        "sigmoid": surrogates.Sigmoid(alpha),
+        # continuous at the threshold
+        "s2nn": surrogates.S2nn(
+            2 * alpha, alpha / 2 * float(knobs["threshold"]), float(knobs["threshold"])
+        ),
+        "rectangular": surrogates.Rectangular(2 / alpha, alpha / 2),
+        "triangular": surrogates.Triangular(2 / alpha, alpha / 2),
+        "piecewise": surrogates.Piecewise(2 / alpha, alpha / 2),
+    }
+    return made[str(knobs["surrogate"])]
 
 
 VARIANT = Variant("snn", "multi-step spiking network", KNOBS, build)
