@@ -136,6 +136,16 @@ def run(sweep: Sweep, workers: int) -> None:
                 process.terminate()
 
 
+def cores() -> int:
+    """How many workers of one thread each this process may start without their hindering one
+    another.
+    """
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        return os.cpu_count() or 1
+
+
 def work(sweep: Sweep, *, is_wanted: Callable[[], bool] = lambda: True) -> None:
     """Be one worker: train designs on one torch thread until the budget is spent.
 

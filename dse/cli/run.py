@@ -67,7 +67,7 @@ def run(
     from dse.admission import check_prices
     from dse.cli.target import pick_device
     from dse.storage import reach
-    from dse.study import Sweep, begin, finish
+    from dse.study import Sweep, begin, cores, finish
     from dse.study import run as run_study
     from dse.trial import Recipe
 
@@ -97,10 +97,16 @@ def run(
         terminal.say(f"going on with {folder.path}: {found} trials are there")
     from dse.cli.progress import shown
 
+    workers = min(config.workers, cores())
+    if workers < config.workers:
+        terminal.say(
+            f"{workers} at a time instead of {config.workers}: so many cores are there, and more "
+            "workers would make every one slower"
+        )
     try:
         begin(prepared)
         with shown(folder, config):
-            run_study(prepared, config.workers)
+            run_study(prepared, workers)
         measured = "the front, and the best of each variant,"
         if config.budget.repeats is not None:
             measured = "every trained network"
@@ -146,7 +152,7 @@ def _folder(config: SweepConfig, out: Path | None) -> RunFolder:
 def _show_plan(sweep: Sweep, as_json: bool) -> None:
     from dse.cli.progress import duration
     from dse.selection import budget_text, planned
-    from dse.study import estimate_trial_s
+    from dse.study import cores, estimate_trial_s
 
     config, space = sweep.config, sweep.space
     terminal.say("training a part of one epoch of each variant's default design, for the time")
@@ -156,7 +162,8 @@ def _show_plan(sweep: Sweep, as_json: bool) -> None:
     mean_s = sum(times[variant] * (size or 1) for variant, size in sizes.items())
     mean_s /= sum(size or 1 for size in sizes.values())
     trials = planned(config, space) or int(3600 * (config.budget.cpu_hours or 0) / mean_s)
-    whole_s = mean_s * trials / config.workers
+    workers = min(config.workers, cores())
+    whole_s = mean_s * trials / workers
     if as_json:
         terminal.as_json(
             {
@@ -166,7 +173,7 @@ def _show_plan(sweep: Sweep, as_json: bool) -> None:
                 "trial_s": times,
                 "trials": trials,
                 "repeats": repeats,
-                "workers": config.workers,
+                "workers": workers,
                 "total_s": whole_s,
             }
         )
@@ -183,9 +190,7 @@ def _show_plan(sweep: Sweep, as_json: bool) -> None:
     for variant, seconds in times.items():
         terminal.result(f"one {variant} trial, default knobs: about {duration(seconds)}")
     plan = budget_text(config, space) if repeats else f"{trials} trials"
-    terminal.result(
-        f"{plan}, {config.workers} at a time: about {duration(whole_s)}, and the report"
-    )
+    terminal.result(f"{plan}, {workers} at a time: about {duration(whole_s)}, and the report")
 
 
 def _end(

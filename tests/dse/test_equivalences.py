@@ -3,9 +3,14 @@
 import pytest
 import torch
 
+from dse.architectures import positions as architectures
+from dse.architectures.shapes import dense_products
 from dse.counting.count import count
 from dse.design import Design
 from dse.variants import family
+from energy_models import estimate, load_profile
+from energy_models.counts import ModelCounts
+from energy_models.layers import LayerCounts, OpCounts
 
 SHAPE = (1, 8, 8)
 
@@ -89,3 +94,22 @@ def test_a_real_network_is_all_multiplications():
     counts = count(build("ann", "mlp"), images())
     assert counts.ops.mac == counts.ops.effective
     assert counts.ops.dense == counts.ops.dense_mac
+
+
+def test_the_worked_energies_of_the_plif_topology():
+    # 0.1 spikes by neuron and step everywhere, fp32 at 45 nm; neurons and memory left out
+    shape = (1, 28, 28)
+    places = architectures.load("plif-fashion-mnist")(shape, 10, 1.0, 0)
+    first, *rest = dense_products(places, shape)
+    hidden = sum(rest)
+
+    def energy_uj(mac, ac):
+        ops = OpCounts(mac=mac, ac=ac, dense_mac=mac, dense_ac=ac)
+        row = LayerCounts("all", "linear", ops=ops)
+        counts = ModelCounts(samples=1, time_steps=1, layers=(row,))
+        return estimate(counts, load_profile("cmos45-fp32")).total_pj / 1e6
+
+    assert energy_uj(first + hidden, 0) == pytest.approx(197.13, abs=0.005)  # ANN
+    assert energy_uj(first, 0.1 * hidden) == pytest.approx(7.930, abs=0.0005)  # S2NN
+    assert energy_uj(first, 8 * 0.1 * hidden) == pytest.approx(34.36, abs=0.005)  # T = 8, cached
+    assert energy_uj(8 * first, 8 * 0.1 * hidden) == pytest.approx(63.44, abs=0.005)  # recomputed
