@@ -9,7 +9,7 @@ from torch import nn
 
 from benchmarks.training.works import Work
 from dse.architectures.positions import Position
-from dse.networks.network import Network, real_synapse
+from dse.networks.network import Network, biased_synapse, real_synapse
 from dse.neurons.binary import BinaryConv2d, BinaryLinear, Sign
 from dse.neurons.spiking import IntegrateFire, SingleStep
 from dse.neurons.surrogates import Arctan, S2nn
@@ -63,7 +63,8 @@ def after_step(model: nn.Module) -> Callable[[], object]:
     return call
 
 
-def _network(work: Work, *, make_synapse: Any = real_synapse, **options: Any) -> nn.Module:
-    if work.norm != "batch":  # what is normalised by batch is the default
-        options["norm"] = work.norm
-    return Network(work.positions, make_synapse=make_synapse, **options)
+def _network(work: Work, *, make_synapse: Any = None, **options: Any) -> nn.Module:
+    has_norm = work.norm == "batch"
+    # without a norm hidden layers have a bias, as those of the peers
+    synapse = make_synapse or (real_synapse if has_norm else biased_synapse)
+    return Network(work.positions, make_synapse=synapse, norm=work.norm, **options)

@@ -2,8 +2,9 @@
 
 Conv 128, pool, conv 128, pool, dropout, 2048 features, dropout, 100 outputs, of which ten
 neighbours vote for each class. Only the topology is theirs: here a family says what a neuron is,
-the layer of 100 is the readout, whose currents vote and not their spikes, and hidden fully
-connected layers have a batch-norm as all hidden layers of this house.
+and hidden fully connected layers have a batch-norm as all hidden layers of this house, which theirs
+have not. The 100 outputs are spikes there; here they are where the readout spikes as well, and else
+its currents vote.
 """
 
 from __future__ import annotations

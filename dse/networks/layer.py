@@ -80,7 +80,8 @@ class Stage(nn.Module):
     """Batch-norm, neurons and a max-pool; each may be absent.
 
     activity : of the last pass: (spikes of all samples and steps, neurons x steps x samples); None
-        where nothing spikes
+        where nothing spikes, and while somebody watches operators without training
+    is_spiking : whether the outputs of its neurons are 0 or 1
     pool_first : max-pool, batch-norm, neurons: the order of Hubara et al., NeurIPS 2016, for binary
         networks. The largest of four signs is nearly always +1; pooled currents that are normalised
         afterwards have both signs. The gradient goes to the largest current of a window, and not to
@@ -100,6 +101,7 @@ class Stage(nn.Module):
         self.norm = norm
         self.neuron = neuron
         self.pool = nn.MaxPool2d(pool) if pool else None
+        self.is_spiking = neuron is not None and spikes(neuron)
         self.activity: tuple[Tensor, int] | None = None
 
     def fire(self, currents: Tensor, steps: int, time_steps: int, watch: Watch | None) -> Tensor:
@@ -114,10 +116,10 @@ class Stage(nn.Module):
             currents = self._pooled(currents)
         form = self._form(currents, time_steps)
         if form is None:
-            outputs, spikes, places = self._composed(currents, steps, time_steps, watch)
+            outputs, count, places = self._composed(currents, steps, time_steps, watch)
         else:
             is_pooling = self.pool is not None and not self.pool_first
-            outputs, spikes = fused.stage(
+            outputs, count = fused.stage(
                 currents,
                 form,
                 self._norm_values(),
@@ -126,11 +128,10 @@ class Stage(nn.Module):
                 pool=_FUSED_POOL if is_pooling else 1,
             )
             places = currents.numel() // steps * time_steps
-            spikes = spikes if form.output == kernel.SPIKE else None
-        if spikes is not None:
-            self.activity = spikes.detach(), places
+        if self.is_spiking and count is not None:
+            self.activity = count.detach(), places
             if watch is not None:
-                watch.rates.append(spikes / places)
+                watch.rates.append(count / places)
         return outputs
 
     def _composed(
@@ -139,18 +140,19 @@ class Stage(nn.Module):
         """One operator after another, as counters and tracers want to see it."""
         if self.norm is not None:
             currents = self.norm(currents)
-        spikes = None
+        count = None
         places = currents.numel() // steps * time_steps
         if self.neuron is not None:
             by_step = currents.unflatten(0, (steps, -1))
             by_step = by_step.expand(time_steps, *by_step.shape[1:])
             currents = self.neuron(by_step).flatten(0, 1)
             is_watched = torch._C._len_torch_dispatch_stack() > 0
-            if hasattr(self.neuron, "dynamics") and (watch is not None or not is_watched):
-                spikes = currents.sum(dtype=torch.float64)
+            # a sum would be one more operator to whoever watches them
+            if self.is_spiking and (watch is not None or not is_watched):
+                count = currents.sum(dtype=torch.float64)
         if self.pool is not None and not self.pool_first:
             currents = self.pool(currents)
-        return currents, spikes, places
+        return currents, count, places
 
     def _form(self, currents: Tensor, time_steps: int) -> Form | None:
         """How the kernel does all of it at once; None where it cannot, or may not."""
@@ -249,9 +251,15 @@ class Inflow(nn.Module):
         if self.training and self.place.dropout > 0.0:
             by_step = values.unflatten(0, (steps, -1))
             # one draw for all steps: else what one step drops another lets through
-            kept = torch.rand_like(by_step[0]) >= self.place.dropout
-            values = (by_step * (kept / (1.0 - self.place.dropout))).flatten(0, 1)
+            draws = torch.rand_like(by_step[0], dtype=torch.float32)  # 16 bits are too coarse
+            kept = (draws >= self.place.dropout).to(values.dtype)
+            values = (by_step * kept.div_(1.0 - self.place.dropout)).flatten(0, 1)
         return values
+
+    def extra_repr(self) -> str:
+        place = self.place
+        words = ["average"] * place.average + ["flatten"] * place.flatten
+        return ", ".join([*words, f"dropout={place.dropout}"] if place.dropout else words)
 
 
 def observe(
@@ -259,8 +267,11 @@ def observe(
 ) -> None:
     """Add the accumulates that the inputs cause, per sample, if asked for.
 
-    The expected fan-out stands for that of each place: products of the layer over its inputs. The
-    first layer is left out: its inputs are data, whose cost no training changes.
+    They are the sum of the inputs times the fan-out, for which the layer's dense products over its
+    inputs stand: exact where all inputs have the same fan-out, as of a fully connected layer; a
+    convolution also counts taps on its border, and its stride may skip inputs. A 2, of two spikes
+    that were added, counts twice, and an average over maps as much as it is. The first layer is
+    left out: its inputs are data, whose cost no training changes.
     """
     place = inflow.place
     if watch is None or not watch.wants_operations or place.role == "first":
@@ -268,7 +279,7 @@ def observe(
     products = currents[0].numel() * place.c_in * place.kernel**2
     fan_out = products / inputs[0].numel()
     samples = inputs.shape[0] // steps
-    watch.operations.append(inputs.sum() * (fan_out / samples))
+    watch.operations.append(inputs.sum(dtype=torch.float64) * (fan_out / samples))
 
 
 def _scaled_norm(norm: ScaledBatchNorm1d | ScaledBatchNorm2d, inputs: Tensor) -> Tensor:
@@ -284,6 +295,12 @@ def _scaled_norm(norm: ScaledBatchNorm1d | ScaledBatchNorm2d, inputs: Tensor) ->
         norm.momentum or 0.0,
         norm.eps,
     )
+
+
+def spikes(neuron: nn.Module) -> bool:
+    """Whether the outputs of a neuron are 0 or 1."""
+    form = getattr(neuron, "form", None)
+    return form is not None and form().output == kernel.SPIKE
 
 
 def is_hooked(module: nn.Module) -> bool:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dse.architectures.positions import Place, Position
+from dse.architectures.positions import Place, Position, Residual
 from dse.errors import BuildFailure
 from dse.networks.encoding import Coding, Encoding
 from dse.networks.layer import (
@@ -26,6 +26,7 @@ from dse.networks.layer import (
     Layer,
     Maker,
     NormKind,
+    Stage,
     Watch,
     is_hooked,
     make_norm,
@@ -58,9 +59,11 @@ class Network(nn.Module):
     """A chain of layers that ends in a readout, whose logits are averaged over the time steps.
 
     make_synapse : position -> module from (B, C_in, H, W) or (B, N_in) to currents
-    make_neuron : position -> module on (T, B, ...); not called for the readout unless it spikes
+    make_neuron : position -> module on (T, B, ...); called with the place whose currents it gets,
+        and with the readout only if that spikes
     pool_first : pool the raw currents, before batch-norm and neurons, instead of the outputs
-    norm : batch-norm over batch, place and time together; `threshold` scales it to the threshold
+    norm : batch-norm over batch, place and time together; `threshold` scales it to the threshold;
+        `none` adds nothing, so that synapses want a bias of their own: see `biased_synapse`
     shortcut : how the ways of a residual block are joined
     output : the mean over time of the readout's potentials (its currents), or of its spikes; or
         potentials with a loss at every step (Deng, Li, Zhang and Gu, ICLR 2022, eq. 10), so that
@@ -98,30 +101,35 @@ class Network(nn.Module):
             return make_norm(place, norm, threshold)
 
         layers: list[nn.Module] = []
-        are_currents = False  # what comes next gets currents that no neuron has seen
+        source: Position | None = None  # of currents that no neuron has seen
         for place, following in zip(hidden, positions[1:], strict=True):
-            if not isinstance(place, Position) and shortcut == "membrane":
-                layers.append(Membrane(place, make_synapse, norm_of, make_neuron))
-                are_currents = True
+            if isinstance(place, Residual) and shortcut == "membrane":
+                before = make_neuron(source or place.body[0])
+                layers.append(Membrane(place, make_synapse, norm_of, make_neuron, before))
+                source = place.body[-1]
                 continue
-            if are_currents:
-                layers.append(Fire(None, make_neuron(_first(place))))
-            if isinstance(place, Position):
-                are_currents = shortcut == "membrane" and not isinstance(following, Position)
-                neuron = None if are_currents else make_neuron(place)
-                layers.append(
-                    Layer(place, make_synapse(place), norm_of(place), neuron, pool_first=pool_first)
-                )
-            else:
+            if source is not None:
+                layers.append(Fire(None, make_neuron(source)))
+                source = None
+            if isinstance(place, Residual):
                 is_product = shortcut == "and"
                 layers.append(
                     Joined(place, make_synapse, norm_of, make_neuron, is_product=is_product)
                 )
-        if are_currents:
-            layers.append(Fire(None, make_neuron(readout)))
+                continue
+            if shortcut == "membrane" and isinstance(following, Residual):
+                source = place
+            neuron = None if source is not None else make_neuron(place)
+            layers.append(
+                Layer(place, make_synapse(place), norm_of(place), neuron, pool_first=pool_first)
+            )
+        if source is not None:
+            layers.append(Fire(None, make_neuron(source)))
         self.layers = nn.ModuleList(layers)
         spiking = make_neuron(readout) if output == "mean-spikes" else None
         self.readout = Readout(readout, make_synapse(readout), spiking)
+        if self.penalties and not self._only_spikes():
+            raise BuildFailure("network: penalties for spikes: all of its neurons must spike")
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stub
 
     def forward(self, images: Tensor) -> Tensor:
@@ -137,7 +145,7 @@ class Network(nn.Module):
         """
         values, steps = self._hidden(images, None)
         by_step: Tensor = self.readout.by_step(values, steps, self.time_steps, None)
-        return by_step
+        return by_step.expand(self.time_steps, -1, -1)
 
     def training_loss(self, images: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
         """Cross-entropy and penalties of a batch; labels (B,) from 0."""
@@ -159,21 +167,28 @@ class Network(nn.Module):
         return loss + self._penalty(watch, loss)
 
     def _hidden(self, images: Tensor, watch: Watch | None) -> tuple[Tensor, int]:
-        images = images.contiguous(memory_format=torch.channels_last)
         values, steps = self.encoding(images, self.time_steps)
+        values = values.contiguous(memory_format=torch.channels_last)
         for layer in self.layers:
             values = layer(values, steps, self.time_steps, watch)
             is_still = isinstance(layer, Layer) and layer.neuron is None
             steps = steps if is_still else self.time_steps
         return values, steps
 
+    def _only_spikes(self) -> bool:
+        stages = [module for module in self.modules() if isinstance(module, Stage)]
+        return all(stage.is_spiking for stage in stages if stage.neuron is not None)
+
+    def extra_repr(self) -> str:
+        words = f"time_steps={self.time_steps}, output={self.output}"
+        return f"{words}, {self.penalties}" if self.penalties else words
+
     def _penalty(self, watch: Watch, loss: Tensor) -> Tensor:
         total = torch.zeros_like(loss)
         if self.penalties.spike_rate > 0.0 and watch.rates:
             total = total + self.penalties.spike_rate * torch.stack(watch.rates).mean()
         if watch.operations:
-            operations = torch.stack([count.double() for count in watch.operations]).sum()
-            energy_pj = operations * self.penalties.ac_pj
+            energy_pj = torch.stack(watch.operations).sum() * self.penalties.ac_pj
             total = total + self.penalties.energy_per_nj * energy_pj / PJ_PER_NJ
         return total.to(loss.dtype)
 
@@ -191,12 +206,17 @@ class Readout(nn.Module):
         self, values: Tensor, steps: int, time_steps: int, watch: Watch | None = None
     ) -> Tensor:
         """(steps * B, ...) -> (B, classes)."""
-        is_seen = torch._C._len_torch_dispatch_stack() > 0 or is_hooked(self.synapse)
-        is_linear = type(self.synapse) in (nn.Linear, nn.Conv2d) and self.spiking is None
-        if is_linear and steps > 1 and watch is None and not is_seen:
-            # the mean goes first: synapses work once instead of T times
-            values, steps = values.unflatten(0, (steps, -1)).mean(0), 1
-        return self.by_step(values, steps, time_steps, watch).mean(0)
+        synapse = self.synapse
+        is_seen = torch._C._len_torch_dispatch_stack() > 0 or is_hooked(synapse)
+        if type(synapse) is not nn.Linear or self.spiking is not None or steps == 1 or is_seen:
+            return self.by_step(values, steps, time_steps, watch).mean(0)
+        # inputs are added over time first, so that synapses work once instead of T times; sums of
+        # spikes are exact in any dtype, and their means are not
+        inputs = self.inflow(values.unflatten(0, (steps, -1)).sum(0), 1)
+        bias = None if synapse.bias is None else synapse.bias * steps
+        currents = F.linear(inputs, synapse.weight, bias) / steps
+        observe(watch, self.inflow, inputs, currents, 1)
+        return self._voted(currents)
 
     def by_step(self, values: Tensor, steps: int, time_steps: int, watch: Watch | None) -> Tensor:
         """(steps * B, ...) -> (T or 1, B, classes)."""
@@ -205,15 +225,27 @@ class Readout(nn.Module):
         observe(watch, self.inflow, inputs, currents, steps)
         if self.spiking is not None:
             currents, steps = self.spiking(currents, steps, time_steps, watch), time_steps
+        return self._voted(currents).unflatten(0, (steps, -1))
+
+    def _voted(self, currents: Tensor) -> Tensor:
         vote = self.inflow.place.vote
-        if vote > 1:
-            currents = currents.unflatten(-1, (-1, vote)).mean(-1)
-        return currents.unflatten(0, (steps, -1))
+        return currents.unflatten(-1, (-1, vote)).mean(-1) if vote > 1 else currents
 
 
 def real_synapse(place: Position) -> nn.Module:
-    """Convolution or fully connected, with real weights; a bias only where no norm follows."""
-    has_bias = place.role == "readout"
+    """Convolution or fully connected, with real weights; a bias in the readout alone.
+
+    A batch-norm behind all others has one, and would undo theirs.
+    """
+    return _real(place, has_bias=place.role == "readout")
+
+
+def biased_synapse(place: Position) -> nn.Module:
+    """As `real_synapse`, with a bias everywhere: for networks without a norm."""
+    return _real(place, has_bias=True)
+
+
+def _real(place: Position, *, has_bias: bool) -> nn.Module:
     if place.kind == "conv":
         return nn.Conv2d(
             place.c_in,
@@ -224,7 +256,3 @@ def real_synapse(place: Position) -> nn.Module:
             bias=has_bias,
         )
     return nn.Linear(place.c_in, place.c_out, bias=has_bias)
-
-
-def _first(place: Place) -> Position:
-    return place if isinstance(place, Position) else place.body[0]

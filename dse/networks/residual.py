@@ -68,15 +68,21 @@ class Membrane(nn.Module):
     """Neurons, synapses and norm, once for each place of the body, added to the currents that came.
 
     It takes currents and gives currents; the 1x1 convolution of a shortcut reads the first spikes.
+    before : the neurons that the arriving currents meet
     """
 
     keeps_spikes_binary = True
 
     def __init__(
-        self, block: Residual, make_synapse: Maker, make_norm: MakeNorm, make_neuron: Maker
+        self,
+        block: Residual,
+        make_synapse: Maker,
+        make_norm: MakeNorm,
+        make_neuron: Maker,
+        before: nn.Module,
     ) -> None:
         super().__init__()
-        self.first = Fire(None, make_neuron(block.body[0]))
+        self.first = Fire(None, before)
         # the neurons behind a place are those before the next one
         self.body = nn.ModuleList(
             Layer(
