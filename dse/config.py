@@ -21,7 +21,7 @@ from dse.errors import ConfigError
 from dse.knobentry import KnobEntries, KnobEntry, Number, Strict, Text, not_empty, number
 from dse.training.settings import Augmentation, OptimizerName, Precision, ScheduleName
 from dse.vocabulary import Goal, Vocabulary, is_priced, misused_words
-from energy_models.yamlfile import YamlMistakes, validate
+from energy_models.yamlfile import Places, YamlMistakes, validate
 
 __all__ = ["SweepConfig", "Vocabulary", "dump_sweep", "load_sweep"]
 
@@ -167,23 +167,58 @@ class SweepConfig(Strict):
 
 
 def load_sweep(
-    source: str | Path, vocabulary: Vocabulary, overrides: Sequence[str] = ()
+    source: str | Path,
+    vocabulary: Vocabulary,
+    overrides: Sequence[str] = (),
+    preset: str | None = None,
 ) -> SweepConfig:
     """A shipped sweep by name, or a file ending in `.yaml` or `.yml`.
 
+    preset : name of changes that the file lists; they come before the overrides, and the name of
+        the sweep gets it as its end
     overrides : `a.b=v`, where v is YAML
 
-    Raises ConfigError with every mistake at once, in the order of the lines.
+    Raises ConfigError with every mistake at once, in the order of the lines; also those of presets
+    that are not asked for.
     """
-    data, places = sweepfile.read(source, overrides)
-    problems = [places.problem(place, text) for place, text in misused_words(data, vocabulary)]
-    try:
-        config = validate(_filled_in(data, vocabulary), places, SweepConfig)
-    except YamlMistakes as error:
-        raise ConfigError(places.in_order([*problems, *error.problems])) from error
-    if problems:
+    data, places = sweepfile.read(source, overrides, preset)
+    if preset is not None and isinstance(data.get("name"), str):
+        data = {**data, "name": f"{data['name']}-{preset}"}
+    config, problems = _checked(data, places, vocabulary)
+    problems += _of_presets(source, vocabulary)
+    if config is None or problems:
         raise ConfigError(places.in_order(problems))
     return config
+
+
+def _checked(
+    data: Mapping[str, Any], places: Places, vocabulary: Vocabulary
+) -> tuple[SweepConfig | None, list[str]]:
+    """The typed value, or None and what is wrong."""
+    problems = [places.problem(place, text) for place, text in misused_words(data, vocabulary)]
+    try:
+        return validate(_filled_in(data, vocabulary), places, SweepConfig), problems
+    except YamlMistakes as error:
+        return None, [*problems, *error.problems]
+
+
+def _of_presets(source: str | Path, vocabulary: Vocabulary) -> list[str]:
+    """What is wrong with a file under each of its presets, and not without."""
+    names = sweepfile.presets(source)
+    if not names:
+        return []
+    alone = _checked(*sweepfile.read(source), vocabulary)[1]
+    found = []
+    for name in names:
+        try:
+            problems = _checked(*sweepfile.read(source, (), name), vocabulary)[1]
+        except ConfigError as error:
+            problems = list(error.problems)
+        for problem in problems:
+            if problem not in alone:
+                is_said = f": presets.{name}: " in problem
+                found.append(problem if is_said else f"{problem} (with presets.{name})")
+    return found
 
 
 def dump_sweep(config: SweepConfig) -> str:

@@ -25,12 +25,14 @@ def vocabulary() -> Vocabulary:
     )
 
 
-def load_sweep(source: str | Path, overrides: Sequence[str] = ()) -> SweepConfig:
+def load_sweep(
+    source: str | Path, overrides: Sequence[str] = (), preset: str | None = None
+) -> SweepConfig:
     """A sweep by shipped name or file, checked against everything there is.
 
     Raises ConfigError with every mistake at once.
     """
-    return config.load_sweep(source, vocabulary(), overrides)
+    return config.load_sweep(source, vocabulary(), overrides, preset)
 
 
 def space(sweep: SweepConfig) -> Space:

@@ -34,17 +34,33 @@ _OPENING = (
 _CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 
 
+_PRESET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class _Change:
+    """One entry that a preset or the command line puts into a sweep.
+
+    said : the words of the `--set`, or the line of the preset      inner : places in the value
+    """
+
+    said: str
+    keys: Sequence[str]
+    value: Any
+    inner: Sequence[Place]
+
+
 @dataclass(frozen=True)
 class SweepPlaces(Places):
-    """Where each entry stands: in the file, or in a `--set` of the command line.
+    """Where each entry stands: in the file, in a preset of it, or in a `--set`.
 
-    overrides : place -> the words of the `--set` that put it there
+    overrides : place -> the words of the `--set`, or the line of the preset, that put it there
     """
 
     overrides: Mapping[Place, str]
 
     def at(self, place: Place) -> str:
-        """`file:line:column`, or `--set a.b=v`."""
+        """`file:line:column`, `file:line:column: presets.NAME`, or `--set a.b=v`."""
         for length in range(len(place), 0, -1):
             if place[:length] in self.overrides:
                 return self.overrides[place[:length]]
@@ -69,19 +85,33 @@ def shipped() -> list[str]:
     return sorted(file.stem for file in files if file.suffix == ".yaml")
 
 
-def read(source: str | Path, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], SweepPlaces]:
-    """The data of a shipped sweep, or of a file ending in `.yaml` or `.yml`.
+def read(
+    source: str | Path, overrides: Sequence[str] = (), preset: str | None = None
+) -> tuple[dict[str, Any], SweepPlaces]:
+    """The data of a shipped sweep, or of a file ending in `.yaml` or `.yml`, without its presets.
 
+    preset : applied before the overrides
     overrides : `a.b=v`, where v is YAML; a later one wins
 
-    Raises ConfigError if there is no such file, it is no bounded plain YAML, or an override cannot
-    be applied.
+    Raises ConfigError if there is no such file or preset, the file is no bounded plain YAML, or a
+    change cannot be applied.
     """
-    file, text = _text(source)
-    data, places = _parse(text, file)
-    if not isinstance(data, dict):
-        raise ConfigError(f"{file}: is not a sweep. It must give keys, as in `name: mine`")
-    return _with_overrides(data, places, overrides)
+    data, places = _whole(source)
+    known = _presets(data, places)
+    if preset is not None and preset not in known:
+        listed = f"It has: {', '.join(known)}" if known else "It has none"
+        close = nearest(preset, known).partition(" It has: ")[0]
+        raise ConfigError(f'{places.file}: has no preset "{preset}".{close} {listed}')
+    data = {key: value for key, value in data.items() if key != "presets"}
+    return _changed(data, places, [*(known[preset] if preset is not None else ()), *overrides])
+
+
+def presets(source: str | Path) -> tuple[str, ...]:
+    """Names of the presets of a sweep, in the order of the file.
+
+    Raises ConfigError as `read`.
+    """
+    return tuple(_presets(*_whole(source)))
 
 
 def write(data: Mapping[str, Any]) -> str:
@@ -102,6 +132,46 @@ class _WrittenOut(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+def _whole(source: str | Path) -> tuple[dict[str, Any], Places]:
+    file, text = _text(source)
+    data, places = _parse(text, file)
+    if not isinstance(data, dict):
+        raise ConfigError(f"{file}: is not a sweep. It must give keys, as in `name: mine`")
+    return data, places
+
+
+def _presets(data: Mapping[str, Any], places: Places) -> dict[str, tuple[_Change, ...]]:
+    """The changes of each preset of a file."""
+    if "presets" not in data:
+        return {}
+    found: dict[str, tuple[_Change, ...]] = {}
+    problems = []
+    named = data["presets"]
+    if not isinstance(named, dict) or not named:
+        form = "must give names, as in `small: {training.epochs: 3}`"
+        raise ConfigError(places.problem(("presets",), form))
+    for name, entries in named.items():
+        place: Place = ("presets", name)
+        if not _PRESET_NAME.fullmatch(name):
+            cause = "cannot end the name of a folder. Use letters, digits, `.`, `_` and `-`"
+            problems.append(places.problem(place, cause))
+        elif not isinstance(entries, dict) or not entries:
+            cause = "must give entries to change, as in `training.epochs: 3`"
+            problems.append(places.problem(place, cause))
+        else:
+            found[name] = tuple(_of_preset((*place, key), entries[key], places) for key in entries)
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def _of_preset(place: Place, value: Any, places: Places) -> _Change:
+    inner = [other[3:] for other in places.marks if len(other) > 3 and other[:3] == place]
+    return _Change(
+        f"{places.at(place)}: presets.{place[1]}", str(place[2]).split("."), value, inner
+    )
 
 
 def _text(source: str | Path) -> tuple[str, str]:
@@ -193,31 +263,35 @@ def _has_controls(text: str) -> bool:
     return any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
 
 
-def _with_overrides(
-    data: dict[str, Any], places: Places, overrides: Sequence[str]
+def _changed(
+    data: dict[str, Any], places: Places, changes: Iterable[_Change | str]
 ) -> tuple[dict[str, Any], SweepPlaces]:
+    """changes : of a preset, and the words of each `--set`."""
     marks: dict[Place, tuple[int, int]] = dict(places.marks)
     said: dict[Place, str] = {}
     problems: list[str] = []
-    for override in overrides:
+    for one in changes:
+        label = f"--set {one}" if isinstance(one, str) else one.said
         try:
-            keys, value, inner = _read_override(override)
-            place = _place(data, keys)
-            data = _replaced(data, place, value)
+            change = _override(one) if isinstance(one, str) else one
+            place = _place(data, change.keys)
+            data = _replaced(data, place, change.value)
         except ConfigError as error:
-            problems.extend(f"--set {override}: {problem}" for problem in error.problems)
+            problems.extend(f"{label}: {problem}" for problem in error.problems)
             continue
-        # what the override had to create on its way is its own too
+        # what the change had to create on its way is its own too
         new = [place[:length] for length in range(1, len(place)) if place[:length] not in marks]
-        said.update(dict.fromkeys([*new, place], f"--set {override}"))
-        marks.update(dict.fromkeys([*new, place], (1, 1)))
-        marks.update({(*place, *rest): mark for rest, mark in inner.marks.items()})
+        said.update(dict.fromkeys([*new, place], change.said))
+        marks.update(
+            dict.fromkeys([*new, place, *((*place, *rest) for rest in change.inner)], (1, 1))
+        )
     if problems:
         raise ConfigError(problems)
     return data, SweepPlaces(places.file, marks, said)
 
 
-def _read_override(override: str) -> tuple[list[str], Any, Places]:
+def _override(override: str) -> _Change:
+    """A `--set` of the command line."""
     path, equals, text = override.partition("=")
     keys = [key.strip() for key in path.split(".")]
     if not equals or not all(keys):
@@ -227,7 +301,7 @@ def _read_override(override: str) -> tuple[list[str], Any, Places]:
     except ConfigError as error:
         # the line and column of so short a text say nothing
         raise ConfigError([re.sub(r"^(:\d+:\d+)?: ", "", p) for p in error.problems]) from error
-    return keys, value, inner
+    return _Change(f"--set {override}", keys, value, list(inner.marks))
 
 
 def _place(container: Any, keys: Sequence[str]) -> Place:

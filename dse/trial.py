@@ -44,6 +44,8 @@ _log = logging.getLogger(__name__)
 COUNT_SAMPLES = 512
 # Enough to see which operations there are.
 FEW_SAMPLES = 4
+# Running statistics, and steps of quantisers, are then those of the data.
+SETTLING_PASSES = 20
 # Enough steps to time a training by.
 TIMED_SAMPLES = 512
 OnEpoch = Callable[[EpochResult], None]
@@ -146,6 +148,9 @@ def unpriced(design: Design, recipe: Recipe) -> dict[str, tuple[str, ...]]:
     seed_everything(0)
     model = build(design, data).to(recipe.device)
     images = torch.from_numpy(data.validation.images[:FEW_SAMPLES]).to(recipe.device)
+    with torch.no_grad():
+        for _ in range(SETTLING_PASSES):
+            model.train()(images)
     counts = admit(count(model, images), recipe.config.allow_uncounted)
     return missing(counts, recipe.config.hardware)
 

@@ -22,7 +22,13 @@ def run(
     sweep: Annotated[
         str, typer.Argument(metavar="SWEEP", help="a shipped sweep, or a file of yours (.yaml)")
     ],
-    out: Annotated[Path | None, typer.Option(help="run folder; default: runs/NAME")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="changes of that name in the file, before --set"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="run folder; default: runs/NAME, or runs/NAME-PRESET")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="processes, of one thread each")
     ] = None,
@@ -58,7 +64,7 @@ def run(
         given.append(f"budget={{trials: {trials}}}")
     if workers is not None:
         given.append(f"workers={workers}")
-    config = inventory.load_sweep(sweep, given)
+    config = inventory.load_sweep(sweep, given, preset)
     folder = _folder(config, out)
     before = folder.settings()
     data_dir = data_dir or (Path(before["data_dir"]) if before.get("data_dir") else None)

@@ -12,27 +12,34 @@ from dse.cli import terminal
 def sweeps(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
 ) -> None:
-    """List the sweeps that come with the package; `dse run NAME` runs one."""
+    """List the sweeps that come with the package; `dse run NAME --preset PRESET` runs one."""
     from dse import inventory, sweepfile
     from dse.selection import planned
 
     found = [inventory.load_sweep(name) for name in sweepfile.shipped()]
     if as_json:
         terminal.as_json(
-            {config.name: config.model_dump(mode="json", warnings=False) for config in found}
+            {
+                config.name: {
+                    **config.model_dump(mode="json", warnings=False),
+                    "presets": list(sweepfile.presets(config.name)),
+                }
+                for config in found
+            }
         )
         return
     terminal.table(
-        ("name", "data", "variants", "trials", "question"),
+        ("name", "data", "variants", "trials", "presets", "question"),
         [
             (
                 config.name,
                 config.data.name,
                 ", ".join(config.variants),
                 str(planned(config, inventory.space(config)) or f"{config.budget.cpu_hours} h"),
+                ", ".join(sweepfile.presets(config.name)),
                 config.question,
             )
             for config in found
         ],
-        left=("name", "data", "variants", "question"),
+        left=("name", "data", "variants", "presets", "question"),
     )

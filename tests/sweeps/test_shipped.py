@@ -7,9 +7,10 @@ import pytest
 from dse.config import SweepConfig, Vocabulary, dump_sweep, load_sweep
 from dse.selection import planned
 from dse.space import Space
-from dse.sweepfile import shipped
+from dse.sweepfile import presets, shipped
 from energy_models.shelf import load_profile
 
+AT_ONCE = ("quickstart", "smoke")
 README = Path(__file__).parents[2] / "sweeps" / "README.md"
 
 
@@ -26,12 +27,12 @@ def _vocabulary() -> Vocabulary:
     )
 
 
-def _load(source: str | Path) -> SweepConfig:
-    return load_sweep(source, _vocabulary())
+def _load(source: str | Path, preset: str | None = None) -> SweepConfig:
+    return load_sweep(source, _vocabulary(), preset=preset)
 
 
 def test_some_are_shipped() -> None:
-    assert {"quickstart", "smoke"} <= set(shipped())
+    assert {"quickstart", "smoke", "s2nn_fashion_mnist", "s2nn_cifar10"} <= set(shipped())
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -42,6 +43,33 @@ def test_it_loads_and_loads_again_as_it_was(name: str, tmp_path: Path) -> None:
     copy = tmp_path / "sweep.yaml"
     copy.write_text(dump_sweep(config), encoding="utf-8")
     assert _load(copy) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"), [(name, preset) for name in shipped() for preset in presets(name)]
+)
+def test_a_preset_of_it_is_its_question_with_less_work(
+    name: str, preset: str, tmp_path: Path
+) -> None:
+    whole, part = _load(name), _load(name, preset)
+    assert part.name == f"{name}-{preset}"
+    same = ("question", "variants", "architecture", "objectives", "hardware")
+    assert all(getattr(part, key) == getattr(whole, key) for key in same)
+    assert part.data.name == whole.data.name
+    copy = tmp_path / "sweep.yaml"
+    copy.write_text(dump_sweep(part), encoding="utf-8")
+    assert _load(copy) == part
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if name not in AT_ONCE])
+def test_what_takes_hours_has_a_small_preset_and_says_what_was_not_measured(name: str) -> None:
+    assert "small" in presets(name)
+    header = (
+        (README.parent / f"{name}.yaml").read_text(encoding="utf-8").split("\nname:")[0].strip()
+    )
+    assert all(line.startswith("#") for line in header.splitlines())
+    assert "not measured on a GPU" in " ".join(header.replace("#", "").split())
+    assert "2 cores" in header
 
 
 @pytest.mark.parametrize("name", shipped())

@@ -1,5 +1,6 @@
 """What the user gets wrong is told at once, before torch is loaded and before anything is made."""
 
+import json
 import subprocess
 import sys
 
@@ -66,6 +67,21 @@ def test_a_sweep_that_is_not_there(tmp_path):
     assert done.returncode == 2
     assert 'Did you mean "quickstart"?' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_preset_that_is_not_there(tmp_path):
+    done = dse("run", "s2nn_fashion_mnist", "--preset", "smal", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        'sweeps/s2nn_fashion_mnist.yaml: has no preset "smal". Did you mean "small"? '
+        "It has: small\n"
+    )
+
+
+def test_the_sweeps_are_listed_with_their_presets(tmp_path):
+    listed = json.loads(dse("sweeps", "--json", folder=tmp_path).stdout)
+    assert listed["s2nn_cifar10"]["presets"] == ["small"]
+    assert listed["smoke"]["presets"] == []
 
 
 @pytest.mark.slow
