@@ -138,6 +138,9 @@ class Stage(nn.Module):
         self, currents: Tensor, steps: int, time_steps: int, watch: Watch | None
     ) -> tuple[Tensor, Tensor | None, int]:
         """One operator after another, as counters and tracers want to see it."""
+        dtype = currents.dtype
+        if dtype in (torch.bfloat16, torch.float16):
+            currents = currents.float()  # potentials have 32 bits, as in the kernel
         if self.norm is not None:
             currents = self.norm(currents)
         count = None
@@ -152,25 +155,26 @@ class Stage(nn.Module):
                 count = currents.sum(dtype=torch.float64)
         if self.pool is not None and not self.pool_first:
             currents = self.pool(currents)
-        return currents, count, places
+        return currents.to(dtype), count, places
 
     def _form(self, currents: Tensor, time_steps: int) -> Form | None:
         """How the kernel does all of it at once; None where it cannot, or may not."""
         inner = (self.norm, self.neuron, self.pool)
-        if not kernel.takes(currents) or time_steps > kernel.LONGEST:
+        if not kernel.takes(currents, time_steps):
             return None
         if any(module is not None and is_hooked(module) for module in inner):
             return None
         if self.pool is not None and not self.pool_first and self.pool.kernel_size != _FUSED_POOL:
             return None
-        if self.norm is not None and not isinstance(self.norm, nn.BatchNorm1d | nn.BatchNorm2d):
+        if self.norm is not None and not _is_in_kernel(self.norm):
             return None
         if self.neuron is None:
             return _NOTHING if self.norm is not None else None
         if type(self.neuron) is nn.ReLU:
             return _RELU
-        form = getattr(self.neuron, "form", None)
-        return form() if form is not None else None
+        make_form = getattr(self.neuron, "form", None)
+        form = None if make_form is None else make_form()
+        return None if form is None or form.slope < 0 else form
 
     def _norm_values(self) -> fused.Norm | None:
         norm = self.norm
@@ -185,7 +189,7 @@ class Stage(nn.Module):
             mean=norm.running_mean,  # type: ignore[arg-type]  # they are tracked
             variance=norm.running_var,  # type: ignore[arg-type]
             eps=norm.eps,
-            momentum=norm.momentum or 0.0,
+            momentum=norm.momentum,  # type: ignore[arg-type]  # there is one
             factor=getattr(norm, "factor", 1.0),
             is_training=norm.training,
         )
@@ -301,6 +305,16 @@ def spikes(neuron: nn.Module) -> bool:
     """Whether the outputs of a neuron are 0 or 1."""
     form = getattr(neuron, "form", None)
     return form is not None and form().output == kernel.SPIKE
+
+
+def _is_in_kernel(norm: nn.Module) -> bool:
+    """A batch-norm whose running statistics move by a share; a mean over all batches does not."""
+    return (
+        isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+        and norm.momentum is not None
+        and norm.affine
+        and norm.track_running_stats
+    )
 
 
 def is_hooked(module: nn.Module) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dse.neurons import kernel
 from dse.neurons.events import neuron_events
 from dse.neurons.fused import Form
-from dse.neurons.surrogates import Rectangular, Surrogate, Triangular, spike
+from dse.neurons.surrogates import Rectangular, Surrogate, Triangular, in_kernel, spike
 
 # slopes of a sign; those of a step from 0 to 1, which is half a sign, are half as high
 CLIPPED: Surrogate = Rectangular(2.0, 1.0)
@@ -39,7 +39,7 @@ class Sign(nn.Module):
 
     def form(self) -> Form:
         """What the kernel needs to know."""
-        return Form(kernel.SIGN, self.surrogate.code, self.surrogate.numbers)
+        return Form(kernel.SIGN, *in_kernel(self.surrogate))
 
     def forward(self, currents: Tensor) -> Tensor:
         """Values in {-1, +1} of currents, of any one shape."""
@@ -66,7 +66,7 @@ class UnitStep(nn.Module):
 
     def form(self) -> Form:
         """What the kernel needs to know."""
-        return Form(kernel.SPIKE, self.surrogate.code, self.surrogate.numbers)
+        return Form(kernel.SPIKE, *in_kernel(self.surrogate))
 
     def forward(self, currents: Tensor) -> Tensor:
         """Values in {0, 1} of currents, of any one shape."""

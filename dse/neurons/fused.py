@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from dse.neurons import kernel
 from dse.neurons.kernel import COMPUTED, DTYPES, SPIKE, Task
@@ -66,6 +67,13 @@ def stage(
     currents : (current_steps * B, C, H, W) or (.., C); current_steps is T, or 1: the same each step
     pool : 2, or 1 for none
     """
+    if current_steps not in (1, steps) or currents.shape[0] % current_steps:
+        raise ValueError(
+            f"neuron kernel: {currents.shape[0]} rows of {current_steps} steps: must be those of 1 "
+            f"or of all {steps} steps"
+        )
+    if norm is not None:
+        _refuse_norm(norm, currents)
     outputs, spikes = _Stage.apply(
         _channels_last(currents),
         None if norm is None else norm.weight,
@@ -79,6 +87,20 @@ def stage(
         (current_steps, steps, pool),
     )
     return outputs, spikes
+
+
+def _refuse_norm(norm: Norm, currents: Tensor) -> None:
+    channels = currents.shape[1]
+    if norm.weight.numel() != channels:
+        raise ValueError(
+            f"batch-norm of {norm.weight.numel()} channels on currents of {channels}: "
+            "must be as many"
+        )
+    if norm.is_training and currents.numel() == channels:
+        raise ValueError(  # as PyTorch: a variance of one value does not exist
+            f"batch-norm on {tuple(currents.shape)}: must be more than one value per channel "
+            "to train"
+        )
 
 
 class _Stage(torch.autograd.Function):
@@ -186,21 +208,33 @@ def _affine(currents: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
     computed = COMPUTED[currents.dtype]
     if not norm.is_training:
         statistics = torch.stack([norm.mean, norm.variance])
-        scale = norm.weight * norm.factor * torch.rsqrt(norm.variance + norm.eps)
-        # the shift is rounded once, as in PyTorch's batch-norm
-        shift = norm.bias.double() - norm.mean.double() * scale.double()
-        return torch.stack([scale, shift.to(scale.dtype)]).to(computed), statistics.double()
+        # asked of PyTorch, since how often it rounds depends on the processor
+        zeros = torch.zeros_like(norm.mean)
+        scale = _normalised(zeros + 1, norm, mean=zeros, bias=zeros)
+        shift = _normalised(zeros, norm, mean=norm.mean, bias=norm.bias)
+        return torch.stack([scale, shift]).to(computed), statistics.double()
     channels = currents.shape[1]
     samples = currents.numel() // channels
     sums = kernel.moments(currents, channels)
-    mean = sums[0] / samples
-    variance = (sums[1] / samples - mean.square()).clamp_(min=0.0)
-    unbiased = variance * (samples / max(1, samples - 1))
+    above = sums[0] / samples  # row 0, which the sums are of what is above
+    variance = (sums[1] / samples - above.square()).clamp_(min=0.0)
+    mean = _first_row(currents).double() + above
+    unbiased = variance * (samples / (samples - 1))
     norm.mean.lerp_(mean.to(norm.mean.dtype), norm.momentum)
     norm.variance.lerp_(unbiased.to(norm.variance.dtype), norm.momentum)
     scale = norm.weight.double() * norm.factor * (variance + norm.eps).rsqrt()
     shift = norm.bias.double() - mean * scale
     return torch.stack([scale, shift]).to(computed), torch.stack([mean, variance])
+
+
+def _normalised(row: Tensor, norm: Norm, *, mean: Tensor, bias: Tensor) -> Tensor:
+    """One row (C,) through PyTorch's batch-norm in evaluation."""
+    weight = norm.weight * norm.factor
+    return functional.batch_norm(row[None], mean, norm.variance, weight, bias, eps=norm.eps)[0]
+
+
+def _first_row(currents: Tensor) -> Tensor:
+    return currents[0, :, 0, 0] if currents.dim() == 4 else currents[0]
 
 
 def _through_norm(

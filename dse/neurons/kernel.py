@@ -15,9 +15,10 @@ COMPUTED = {
     torch.float64: torch.float64,
     torch.bfloat16: torch.float32,
 }
-_VERSION = 1
-# What PyTorch says of the processor -> what the library was compiled for; else the plain one
-_BUILDS = {"AVX512": "v4", "AVX2": "v3"}
+_VERSION = 3
+_ASKED_WRONGLY = 1  # what a call returns
+# What PyTorch says of the processor -> what the library was compiled for, best first
+_BUILDS = {"AVX512": ("v4", "v3", "plain"), "AVX2": ("v3", "plain")}
 
 SPIKE, SIGN, RELU, SAME = range(4)
 POSITIVE, ONE = 6, 7  # slopes of rectified linear units and of doing nothing
@@ -41,26 +42,31 @@ class Task(ctypes.Structure):
     )
 
 
-def _load() -> ctypes.CDLL | None:
-    build = _BUILDS.get(torch.backends.cpu.get_cpu_capability(), "plain")
-    try:
-        # after torch, whose OpenMP it then shares
-        library = ctypes.CDLL(str(Path(__file__).with_name(f"libneurons-{build}.so")))
-        if library.dse_neurons_version() != _VERSION:
-            return None  # built from another version of the source
-        pointer, whole = ctypes.c_void_p, ctypes.c_int64
-        library.dse_neurons_moments.argtypes = [
-            ctypes.c_int, pointer, whole, whole, pointer, ctypes.c_int,
-        ]  # fmt: skip
-        library.dse_neurons_combine.argtypes = [
-            ctypes.c_int, pointer, pointer, pointer, whole, whole, ctypes.c_int,
-        ]  # fmt: skip
-    except (OSError, AttributeError):
-        return None
-    return library
+def _load() -> tuple[str, ctypes.CDLL | None]:
+    """The fastest build that is there and that this processor, as PyTorch uses it, can run."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    for build in _BUILDS.get(capability, ("plain",)):
+        try:
+            # after torch, whose OpenMP it then shares
+            library = ctypes.CDLL(str(Path(__file__).with_name(f"libneurons-{build}.so")))
+            if library.dse_neurons_version() != _VERSION:
+                continue  # built from another version of the source
+            if library.dse_neurons_task_bytes() != ctypes.sizeof(Task):
+                continue
+            pointer, whole = ctypes.c_void_p, ctypes.c_int64
+            library.dse_neurons_moments.argtypes = [
+                ctypes.c_int, pointer, whole, whole, pointer, ctypes.c_int,
+            ]  # fmt: skip
+            library.dse_neurons_combine.argtypes = [
+                ctypes.c_int, pointer, pointer, pointer, whole, whole, ctypes.c_int,
+            ]  # fmt: skip
+        except (OSError, AttributeError):
+            continue
+        return build, library
+    return "none", None
 
 
-_library = _load()
+_build, _library = _load()
 
 
 def available() -> bool:
@@ -68,11 +74,18 @@ def available() -> bool:
     return _library is not None
 
 
-def takes(x: Tensor) -> bool:
+def build() -> str:
+    """Which one computes: `v4`, `v3`, `plain`, or `none` where PyTorch does it."""
+    return _build if _library is not None else "none"
+
+
+def takes(x: Tensor, steps: int = 1) -> bool:
     """Whether the kernel can work on this tensor, and nobody watches the operators."""
     return (
         _library is not None
+        and steps <= LONGEST
         and x.device.type == "cpu"
+        and x.layout == torch.strided
         and x.dtype in DTYPES
         and x.numel() > 0
         and type(x) in (Tensor, torch.nn.Parameter)
@@ -85,16 +98,19 @@ def takes(x: Tensor) -> bool:
 
 def forward(task: Task) -> None:
     """Outputs and the number of spikes."""
-    _check(_loaded().dse_neurons_forward(ctypes.byref(task)))
+    _check(_loaded().dse_neurons_forward(ctypes.byref(task)), task)
 
 
 def backward(task: Task) -> None:
     """Gradient of the currents behind the affine map, and its sums."""
-    _check(_loaded().dse_neurons_backward(ctypes.byref(task)))
+    _check(_loaded().dse_neurons_backward(ctypes.byref(task)), task)
 
 
 def moments(x: Tensor, channels: int) -> Tensor:
-    """(2, C) float64: sums and sums of squares; x is dense with its channels last."""
+    """(2, C) float64: sums and sums of squares of rows less the first one.
+
+    x : (rows, C) in memory, dense with its channels last
+    """
     sums = torch.zeros(2, channels, dtype=torch.float64)
     _check(
         _loaded().dse_neurons_moments(
@@ -134,6 +150,11 @@ def _loaded() -> ctypes.CDLL:
     return _library
 
 
-def _check(code: int) -> None:
+def _check(code: int, task: Task | None = None) -> None:
+    if code == _ASKED_WRONGLY and task is not None:
+        raise ValueError(
+            f"neuron kernel: {task.steps} steps, pool {task.pool}, slope {task.slope}: must be 1 "
+            f"to {LONGEST} steps, a pool of 1 or 2, and a slope of kernel.cpp"
+        )
     if code:
         raise MemoryError("neuron kernel: no memory for partial sums")

@@ -178,6 +178,9 @@ class QuantizedLinear(QuantizedLayer, nn.Linear):
         return F.linear(inputs, weight, self.bias)
 
 
+_HALF = (torch.bfloat16, torch.float16)
+
+
 class _Quantized(torch.autograd.Function):
     """With y at hand, s dy/ds summed over all values is <g, y> - <dL/dv, v>, where g = dL/dy."""
 
@@ -185,24 +188,27 @@ class _Quantized(torch.autograd.Function):
     def forward(
         ctx: Any, v: Tensor, log_step: Tensor, low: int, high: int, is_halves: bool, share: float
     ) -> Tensor:
-        step = log_step.exp()
+        dtype = v.dtype
+        # in bfloat16 the sums of the backward pass would cancel to noise
+        v, step = v.float() if dtype in _HALF else v, log_step.exp()
         if is_halves:
             y = v.clone().ge_(0.0).sub_(0.5).mul_(step)
         else:
             y = v.div(step).clamp_(low, high).round_().mul_(step)
         ctx.save_for_backward(v, step, y)
-        ctx.low, ctx.high, ctx.share = low, high, share
-        return y
+        ctx.low, ctx.high, ctx.share, ctx.dtype = low, high, share, dtype
+        return y.to(dtype)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         v, step, y = ctx.saved_tensors
+        grad = grad.to(v.dtype)
         # zero where v / s <= low or v / s >= high, in one pass
         grad_v = torch.ops.aten.hardtanh_backward(grad, v / step, ctx.low, ctx.high)
         # in one reduction: of two sums that nearly cancel, little would be left
         grad_log_step = grad.mul(y).addcmul_(grad_v, v, value=-1.0).sum().mul_(ctx.share)
-        return grad_v, grad_log_step, None, None, None, None
+        return grad_v.to(ctx.dtype), grad_log_step, None, None, None, None
 
 
 def _refuse_bits(bits: int) -> None:

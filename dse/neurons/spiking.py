@@ -13,7 +13,7 @@ from dse.neurons import fused, kernel, through_time
 from dse.neurons.dynamics import Dynamics, Reset, leak_of, refuse_threshold
 from dse.neurons.events import neuron_events
 from dse.neurons.fused import Form
-from dse.neurons.surrogates import Surrogate, spike
+from dse.neurons.surrogates import Surrogate, in_kernel, spike
 
 __all__ = ["IntegrateFire", "Reset", "SingleStep", "leak_of"]
 
@@ -97,10 +97,11 @@ class IntegrateFire(nn.Module):
     def form(self) -> Form:
         """What the kernel needs to know."""
         leak = self.leak
+        slope, numbers = in_kernel(self.surrogate)
         return Form(
             output=kernel.SPIKE,
-            slope=self.surrogate.code,
-            numbers=self.surrogate.numbers,
+            slope=slope,
+            numbers=numbers,
             is_hard=self.reset == "hard",
             is_detached=self.dynamics.is_detached,
             threshold=self.threshold,
@@ -112,9 +113,10 @@ class IntegrateFire(nn.Module):
     def forward(self, currents: Tensor) -> Tensor:
         """Spikes in {0, 1} of currents; both (T, B, ...)."""
         steps = currents.shape[0]
-        if kernel.takes(currents) and steps <= kernel.LONGEST and currents.dim() in (3, 5):
+        form = self.form()
+        if form.slope >= 0 and kernel.takes(currents, steps) and currents.dim() in (3, 5):
             spikes, _ = fused.stage(
-                currents.flatten(0, 1), self.form(), None, current_steps=steps, steps=steps, pool=1
+                currents.flatten(0, 1), form, None, current_steps=steps, steps=steps, pool=1
             )
             return spikes.unflatten(0, (steps, -1))
         leak = self.leak
@@ -139,7 +141,8 @@ class IntegrateFire(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        threshold, leak = float(self.threshold), float(self.leak)
+        with torch.no_grad():
+            threshold, leak = float(self.threshold), float(self.leak)
         return f"threshold={threshold}, leak={leak}, reset={self.reset}"
 
 
@@ -160,12 +163,8 @@ class SingleStep(nn.Module):
 
     def form(self) -> Form:
         """What the kernel needs to know."""
-        return Form(
-            output=kernel.SPIKE,
-            slope=self.surrogate.code,
-            numbers=self.surrogate.numbers,
-            threshold=self.threshold,
-        )
+        slope, numbers = in_kernel(self.surrogate)
+        return Form(kernel.SPIKE, slope, numbers, threshold=self.threshold)
 
     def forward(self, currents: Tensor) -> Tensor:
         """Spikes in {0, 1} of currents, of any one shape."""

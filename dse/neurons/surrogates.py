@@ -13,16 +13,7 @@ from dse.errors import BuildFailure
 
 
 class Surrogate(Protocol):
-    """A rule for the derivative of a spike.
-
-    code : its number in `kernel.cpp`
-    """
-
-    code: ClassVar[int]
-
-    @property
-    def numbers(self) -> tuple[float, float, float]:
-        """What the kernel needs to know, in its order; 0.0 where there is nothing more."""
+    """A rule for the derivative of a spike. One that `kernel.cpp` does not know works as well."""
 
     def derivative(self, x: Tensor) -> Tensor:
         """dz/dx at x = u - threshold, in the shape and dtype of x; finite for every finite x."""
@@ -47,7 +38,7 @@ class Arctan:
 
     @property
     def numbers(self) -> tuple[float, float, float]:
-        """alpha."""
+        """What the kernel needs to know."""
         return self.alpha, 0.0, 0.0
 
     def derivative(self, x: Tensor) -> Tensor:
@@ -76,7 +67,7 @@ class Sigmoid:
 
     @property
     def numbers(self) -> tuple[float, float, float]:
-        """alpha."""
+        """What the kernel needs to know."""
         return self.alpha, 0.0, 0.0
 
     def derivative(self, x: Tensor) -> Tensor:
@@ -112,7 +103,7 @@ class S2nn:
 
     @property
     def numbers(self) -> tuple[float, float, float]:
-        """alpha, beta, threshold."""
+        """What the kernel needs to know."""
         return self.alpha, self.beta, self.threshold
 
     def derivative(self, x: Tensor) -> Tensor:
@@ -146,7 +137,7 @@ class Rectangular:
 
     @property
     def numbers(self) -> tuple[float, float, float]:
-        """width, height."""
+        """What the kernel needs to know."""
         return self.width, self.height, 0.0
 
     def derivative(self, x: Tensor) -> Tensor:
@@ -177,7 +168,7 @@ class Triangular:
 
     @property
     def numbers(self) -> tuple[float, float, float]:
-        """width, height."""
+        """What the kernel needs to know."""
         return self.width, self.height, 0.0
 
     def derivative(self, x: Tensor) -> Tensor:
@@ -209,7 +200,7 @@ class Piecewise:
 
     @property
     def numbers(self) -> tuple[float, float, float]:
-        """width, height, tail."""
+        """What the kernel needs to know."""
         return self.width, self.height, self.tail
 
     def derivative(self, x: Tensor) -> Tensor:
@@ -221,6 +212,16 @@ class Piecewise:
         """Three straight lines through (0, 1/2)."""
         inside = x.clamp(-self.width / 2, self.width / 2)
         return inside * self.height + (x - inside) * self.tail + 0.5
+
+
+_IN_KERNEL = (Arctan, Sigmoid, S2nn, Rectangular, Triangular, Piecewise)
+
+
+def in_kernel(surrogate: Surrogate) -> tuple[int, tuple[float, float, float]]:
+    """Number and parameters of a surrogate in `kernel.cpp`; -1 for one that is not there."""
+    if isinstance(surrogate, _IN_KERNEL) and type(surrogate) in _IN_KERNEL:
+        return surrogate.code, surrogate.numbers
+    return -1, (0.0, 0.0, 0.0)
 
 
 def spike(x: Tensor, surrogate: Surrogate) -> Tensor:

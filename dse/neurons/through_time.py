@@ -29,11 +29,13 @@ def integrate_fire(
     """Spikes (T, B, ...) of currents (T, B, ...); see `dse.neurons.reference`.
 
     threshold, leak, gain, initial : one number for all neurons; a tensor gets its gradient
+    Potentials of currents of 16 bits have 32, as in the kernel.
     """
+    inner = currents.float() if currents.dtype in (torch.bfloat16, torch.float16) else currents
     spikes: Tensor = _IntegrateFire.apply(
-        currents, threshold, leak, gain, initial, dynamics, is_smooth
+        inner, threshold, leak, gain, initial, dynamics, is_smooth
     )
-    return spikes
+    return spikes.to(currents.dtype)
 
 
 class _IntegrateFire(torch.autograd.Function):

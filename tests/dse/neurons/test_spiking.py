@@ -166,3 +166,15 @@ def test_impossible_neurons_are_refused() -> None:
         IntegrateFire(1.0, 1.0, "none", SURROGATE)
     with pytest.raises(BuildFailure, match="threshold nan"):
         SingleStep(float("nan"), SURROGATE)
+    with pytest.raises(BuildFailure, match=r"leak nan: must be between 0 and 1"):
+        IntegrateFire(1.0, float("nan"), "soft", SURROGATE)
+    with pytest.raises(BuildFailure, match=r"initial potential inf: must be finite"):
+        IntegrateFire(1.0, 1.0, "soft", SURROGATE, initial_potential=float("inf"))
+    with pytest.raises(BuildFailure, match=r"leak 1.0: an input scaled by 1 - leak would be 0"):
+        IntegrateFire(1.0, 1.0, "soft", SURROGATE, scales_input=True)
+
+
+@pytest.mark.parametrize("leak", [0.0, 1.0])
+def test_a_leak_at_an_end_cannot_be_learned(leak: float) -> None:
+    with pytest.raises(BuildFailure, match=r"must be strictly between 0 and 1 to be learned"):
+        IntegrateFire(1.0, leak, "soft", SURROGATE, learns_leak=True)
