@@ -1,4 +1,4 @@
-"""On a GPU the plain path works; its spikes may differ only where a potential meets the threshold."""
+"""On a GPU the plain path works; its spikes may differ only where potential meets threshold."""
 
 import pytest
 import torch
