@@ -15,8 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any, cast
@@ -28,6 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 from dse.config import SweepConfig
 from dse.design import Design
 from dse.errors import CheckpointError, DseError, RunFolderError
+from dse.processes import one_thread_each
 from dse.runfolder import RunFolder
 from dse.seeding import trial_seed
 from dse.selection import (
@@ -105,7 +105,7 @@ def run(sweep: Sweep, workers: int) -> None:
         work(sweep)
         return
     context = multiprocessing.get_context("spawn")
-    with _one_thread_each():
+    with one_thread_each():
         processes = [
             context.Process(target=_work_alone, args=(sweep, os.getpid()), name=f"worker-{index}")
             for index in range(workers)
@@ -134,16 +134,6 @@ def run(sweep: Sweep, workers: int) -> None:
             process.join(timeout=10)
             if process.is_alive():
                 process.terminate()
-
-
-def cores() -> int:
-    """How many workers of one thread each this process may start without their hindering one
-    another.
-    """
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        return os.cpu_count() or 1
 
 
 def work(sweep: Sweep, *, is_wanted: Callable[[], bool] = lambda: True) -> None:
@@ -360,6 +350,7 @@ def _doing(job: _Job, config: SweepConfig, result: EpochResult | None) -> dict[s
     doing: dict[str, Any] = {
         "number": job.number,
         "variant": job.design.variant,
+        "knobs": dict(job.design.knobs),
         "epoch": 0,
         "epochs": epochs,
         "at": time.time(),
@@ -386,19 +377,3 @@ def _work_alone(sweep: Sweep, parent: int) -> None:
         # a full disk says what and where; only a bug shows its traceback
         _log.error("%s", error)
         sys.exit(1)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes that are started inside compute on one thread: more would fight for the cores."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -28,6 +28,7 @@ from dse.errors import (
     TrialFailure,
     UncountedFailure,
 )
+from dse.neurons import kernel
 from dse.pricing import admit, missing, price
 from dse.safefile import write_atomically
 from dse.seeding import seed_everything, trial_seed
@@ -168,7 +169,8 @@ def measure_epoch_s(design: Design, recipe: Recipe) -> float:
         labels,
         images[: settings.batch_size],
         labels[: settings.batch_size],
-        replace(settings, epochs=1),
+        # one step may be all: one-cycle needs two, and no schedule takes time
+        replace(settings, epochs=1, schedule="constant"),
         seed=0,
         device=recipe.device,
     ):
@@ -247,7 +249,7 @@ def _measured(
         seed,
         recipe.device,
         checkpoint=resumable.path,
-        about={"design": design.to_dict()},
+        about={"design": design.to_dict(), "neurons": kernel.build()},
         on_unusable=resumable.start_over,
     )
     for result in results:
@@ -272,6 +274,7 @@ def _measured(
         },
         "energy": price(admit(counts, recipe.config.allow_uncounted), recipe.config.hardware),
         "counts_file": str(counts_file),
+        "computed": {"products": machine.route(model), "neurons": kernel.build()},
     }
 
 

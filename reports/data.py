@@ -22,6 +22,7 @@ class SweepSummary:
 
     variants : in the order that decides their colours
     training, budget : as a reader would say them: `20 epochs, Adam`, `200 trials`
+    name : of the sweep
     """
 
     variants: tuple[str, ...]
@@ -30,6 +31,7 @@ class SweepSummary:
     training: str
     seed: int
     budget: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

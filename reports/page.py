@@ -77,8 +77,9 @@ def write_report(data: ReportData, folder: Path) -> Path:
     """
     data.check()
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in (folder / "figures").glob("layers-*.*"):
-        stale.unlink()
+    for pattern in ("layers-*.*", "hypervolume.*"):
+        for stale in (folder / "figures").glob(pattern):
+            stale.unlink()
     compared = _families(data)
     drawn = (*_family_plots(data, compared), *_plots(data))
     plots = [shown.save(folder / "figures") for shown in drawn]
@@ -98,7 +99,7 @@ def write_report(data: ReportData, folder: Path) -> Path:
             data.profile_names,
             data.units,
             title=_families_title(data),
-            notes=[note for note, _ in _notes(data)],
+            notes=[_trained_so(data), *(note for note, _ in _notes(data))],
         )
         (folder / "families.md").write_text(markdown, encoding="utf-8", newline="\n")
     page = folder / "report.html"
@@ -114,6 +115,11 @@ def _families(data: ReportData) -> tuple[Family, ...]:
 
 def _families_title(data: ReportData) -> str:
     return f"Families on the topology {data.sweep.architecture}, {data.sweep.data}"
+
+
+def _trained_so(data: ReportData) -> str:
+    """Of which sweep the comparison is, and how its networks were trained."""
+    return f"Sweep {data.sweep.name or data.run}: {data.sweep.training}, {data.sweep.budget}."
 
 
 def _family_plots(data: ReportData, rows: Sequence[Family]) -> Iterator[ShownFigure]:
@@ -133,7 +139,7 @@ def _family_plots(data: ReportData, rows: Sequence[Family]) -> Iterator[ShownFig
     )
     caption = (
         "Means over seeds; bars reach one sample standard deviation to either side. "
-        "Full: of its family the best on validation data."
+        f"Full: of its family the best on validation data. {_trained_so(data)}"
     )
     if len(points) < len(rows):
         caption += f" Not drawn, for want of a value: {len(rows) - len(points)} designs."
@@ -166,6 +172,18 @@ def _plots(data: ReportData) -> Iterator[ShownFigure]:
         if facts.points:
             figure = draw_front(facts, title=title, notes=notes)
             yield ShownFigure("front", "front", title, figure, caption)
+    if not data.work:  # nothing is searched where every design is trained
+        yield _history_plot(data, notes)
+    lines = parallel_facts(data.records, data.objectives, data.units, variants=data.variants)
+    title = "Knobs and objectives of the front"
+    caption = "One line a point. Objectives have their better end on top."
+    if lines.constant:
+        caption += f" The same for all: {', '.join(lines.constant)}."
+    figure = draw_parallel(lines, title=title, notes=notes)
+    yield ShownFigure("parallel", "parallel", title, figure, caption)
+
+
+def _history_plot(data: ReportData, notes: list[str]) -> ShownFigure:
     history = history_facts(data.records, data.objectives, data.units)
     caption = (
         f"Volume of what the front dominates, {history.label}, "
@@ -175,14 +193,7 @@ def _plots(data: ReportData) -> Iterator[ShownFigure]:
         caption += f" Without a volume: {history.without_volume} complete points."
     title = "Hypervolume of the front after each trial"
     figure = draw_history(history, title=title, notes=notes)
-    yield ShownFigure("hypervolume", "hypervolume", title, figure, caption)
-    lines = parallel_facts(data.records, data.objectives, data.units, variants=data.variants)
-    title = "Knobs and objectives of the front"
-    caption = "One line a point. Objectives have their better end on top."
-    if lines.constant:
-        caption += f" The same for all: {', '.join(lines.constant)}."
-    figure = draw_parallel(lines, title=title, notes=notes)
-    yield ShownFigure("parallel", "parallel", title, figure, caption)
+    return ShownFigure("hypervolume", "hypervolume", title, figure, caption)
 
 
 def _layer_plots(data: ReportData) -> Iterator[ShownFigure]:
@@ -253,7 +264,9 @@ def _render(
             (heading(column), column.name, column.cells)
             for column in family_columns(compared, data.profile_names, data.units)
         ],
-        family_notes=family_notes(compared, data.profile_names) if compared else [],
+        family_notes=(
+            [*family_notes(compared, data.profile_names), _trained_so(data)] if compared else []
+        ),
         opponents=[_opponent(opponent, data.units) for opponent in data.opponents],
     )
 

@@ -29,6 +29,8 @@ class TrialRecord:
     counts_file : path of the count document, relative to the run folder
     times : {"started": ISO 8601, "train_s", "evaluate_s", "count_s", "total_s"}
     worker : name of the process that made it, HOST-INDEX
+    computed : what decides the last digits of a training: {"products": who multiplied matrices,
+        "neurons": which build of the neuron kernel}; empty where nothing was trained
     notes : what must stand beside every figure of this record (approximate data, assumptions)
     """
 
@@ -44,6 +46,7 @@ class TrialRecord:
     energy: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     counts_file: str | None = None
     times: Mapping[str, Any] = field(default_factory=dict)
+    computed: Mapping[str, str] = field(default_factory=dict)
     worker: str | None = None
     optuna_number: int | None = None
     notes: tuple[str, ...] = ()

@@ -55,7 +55,7 @@ def _parts(
     options: argparse.Namespace, works: list[Work], settings: Settings
 ) -> Iterator[tuple[str, str, Iterator[Table]]]:
     """Heading, meaning, and the tables, which are measured as they are asked for."""
-    asked = options.only or ["dynamics", "train", "infer"]
+    asked = options.only or _PARTS[:-1]
     pairs = [(work, steps) for work in works for steps in options.time_steps]
     if "dynamics" in asked:
         yield "Equal dynamics", dynamics.MEANING, _dynamics(pairs, settings)
@@ -113,7 +113,7 @@ def _options() -> argparse.Namespace:
         default=list(_TIME_STEPS),
         help=f"default: {_TIME_STEPS}",
     )
-    add("--only", nargs="+", choices=_PARTS, help="default: dynamics, train and infer")
+    add("--only", nargs="+", choices=_PARTS, help="default: all but workers")
     add("--rounds", type=int, default=_ROUNDS, help=f"of a table, default {_ROUNDS}")
     add("--seconds", type=float, help="no round of a table begins after these")
     add("--threads", type=int, default=1, help="default 1; more are timed on the wall")

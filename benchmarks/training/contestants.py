@@ -79,13 +79,14 @@ def families(work: Work, *, route: Route) -> list[Contestant]:
     habits = Habits(is_fused=True, channels_last=True, route=route)
     return [
         Contestant(RELU, partial(plain.relu_network, work), habits, is_spiking=False),
-        Contestant(ANN, partial(ours.ann, work), habits, "dse", is_spiking=False),
-        Contestant(S2NN, partial(ours.s2nn, work), habits, "dse", is_spiking=False),
+        Contestant(ANN, partial(ours.ann, work), habits, "dse", is_dse=True, is_spiking=False),
+        Contestant(S2NN, partial(ours.s2nn, work), habits, "dse", is_dse=True, is_spiking=False),
         Contestant(
             BNN,
             partial(ours.bnn, work),
             habits,
             "dse",
+            is_dse=True,
             is_spiking=False,
             after_step=ours.after_step,
         ),
@@ -98,7 +99,7 @@ def built(contestant: Contestant, work: Work) -> nn.Module:
     if package is not None and importlib.util.find_spec(package) is None:
         raise NotAvailable("not installed")
     logging.getLogger("torch").setLevel(logging.ERROR)  # a peer asks for Triton, and needs none
-    with refusals():
+    with refusals(is_ours=contestant.is_dse):
         model = contestant.build()
         load_parameters(model, work)
     return model
@@ -107,7 +108,7 @@ def built(contestant: Contestant, work: Work) -> nn.Module:
 def prepare(contestant: Contestant, work: Work) -> Ready:
     """Its steps, each tried once. Raises NotAvailable, with a sentence."""
     model = built(contestant, work)
-    with refusals():
+    with refusals(is_ours=contestant.is_dse):
         steps = ready(contestant, model, *batch(work))
         steps.train()
         steps.infer()
@@ -115,9 +116,14 @@ def prepare(contestant: Contestant, work: Work) -> Ready:
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
-    """Whatever a library raises is a result, and is shown: raise NotAvailable for it."""
+def refusals(*, is_ours: bool = False) -> Iterator[None]:
+    """Whatever a library raises is a result, and is shown: raise NotAvailable for it.
+
+    is_ours : of this project, whose errors are bugs and go through
+    """
     try:
         yield
     except Exception as error:
+        if is_ours:
+            raise
         raise NotAvailable(f"fails: {type(error).__name__}: {error}") from error

@@ -31,7 +31,7 @@ def dynamics_table(work: Work, time_steps: int, contestants: list[Contestant]) -
             continue
         try:
             model = built(contestant, work)
-            with refusals():
+            with refusals(is_ours=contestant.is_dse):
                 logits, gradient, rates = _differences(model, contestant, work, time_steps)
         except NotAvailable as reason:
             table.add_sentence(contestant.name, str(reason))

@@ -13,6 +13,7 @@ from dse.networks.network import Network, biased_synapse, real_synapse
 from dse.neurons.binary import BinaryConv2d, BinaryLinear, Sign
 from dse.neurons.spiking import IntegrateFire, SingleStep
 from dse.neurons.surrogates import Arctan, S2nn
+from dse.training.loop import step_hooks
 
 
 def snn(work: Work, time_steps: int) -> nn.Module:
@@ -53,8 +54,7 @@ def bnn(work: Work) -> nn.Module:
 
 def after_step(model: nn.Module) -> Callable[[], object]:
     """What the training loop calls after each step of the optimiser."""
-    found = (getattr(module, "after_step", None) for module in model.modules())
-    hooks = [hook for hook in found if callable(hook)]
+    hooks = step_hooks(model)
 
     def call() -> None:
         for hook in hooks:

@@ -21,6 +21,7 @@ from dse.runfolder import RunFolder
 from dse.selection import COUNTED, best_of_each_variant, planned, seconds_left
 from energy_models.units import format_energy
 from reports.record import TrialRecord
+from reports.text import format_knob
 
 _EVERY_S = 0.5
 
@@ -79,7 +80,27 @@ def _line(
 ) -> str:
     of = f" of {trials}" if trials else ""
     left = f"; about {duration(left_s)} left" if left_s else ""
-    return f"[{done}{of}] #{record.number} {record.variant}: {_outcome(record, config)}{left}"
+    return f"[{done}{of}] {recorded(record, config)}: {_outcome(record, config)}{left}"
+
+
+def designation(number: int, variant: str, knobs: Mapping[str, Any], config: SweepConfig) -> str:
+    """`#3 snn time_steps=1`: a trial; with repeats also by what its design differs in its family.
+
+    In a search nearly every knob differs, and the line would be long.
+    """
+    searched = {} if config.budget.repeats is None else inventory.space(config).searched(variant)
+    own = (f"{name}={format_knob(knobs[name])}" for name in searched if name in knobs)
+    return " ".join((f"#{number}", variant, *own))
+
+
+def under_way(job: Mapping[str, Any], config: SweepConfig) -> str:
+    """The designation of a trial that a worker tells of."""
+    return designation(job["number"], job["variant"], job.get("knobs", {}), config)
+
+
+def recorded(record: TrialRecord, config: SweepConfig) -> str:
+    """The designation of a record."""
+    return designation(record.number, record.variant, record.design.get("knobs", {}), config)
 
 
 def _outcome(record: TrialRecord, config: SweepConfig) -> str:
@@ -105,7 +126,7 @@ def _view(folder: RunFolder, config: SweepConfig, trials: int | None) -> Group:
     for worker, job in doing.items():
         running.add_row(
             Text(worker, style="dim"),
-            Text(f"#{job['number']} {job['variant']}"),
+            Text(under_way(job, config)),
             Text(f"epoch {job['epoch']}/{job['epochs']}"),
             ProgressBar(total=job["epochs"], completed=job["epoch"], width=12),
             Text(_so_far(job)),
@@ -114,7 +135,7 @@ def _view(folder: RunFolder, config: SweepConfig, trials: int | None) -> Group:
     for record in best_of_each_variant(records, config.hardware[0]):
         best.add_row(
             Text("best", style="dim"),
-            Text(f"#{record.number} {record.variant}"),
+            Text(recorded(record, config)),
             Text(_outcome(record, config)),
         )
     if trials:

@@ -115,6 +115,7 @@ def report_data(
 ) -> ReportData:
     """Join what the engine, the energy models and the counts know into what the report shows."""
     from dse import inventory
+    from dse.cli.recipe import recipe_text
     from dse.pricing import admit
     from dse.selection import best_of_each_variant, budget_text, front, objectives
     from energy_models import ModelCounts, estimate, load_profile
@@ -153,7 +154,6 @@ def report_data(
             ]
         assumptions.update(dict.fromkeys(counts.assumptions))
         warnings += [f"point {number}: {text}" for text in said]
-    training = config.training
     return ReportData(
         run=str(folder.path),
         question=config.question,
@@ -161,9 +161,10 @@ def report_data(
             variants=config.variants,
             architecture=config.architecture,
             data=config.data.name,
-            training=f"{training.epochs} epochs, batch {training.batch_size}, AdamW, one-cycle",
+            training=recipe_text(config.training),
             seed=config.seed,
             budget=budget_text(config, inventory.space(config)),
+            name=config.name,
         ),
         objectives=objectives(config),
         profiles=tuple(_profile(profile) for profile in loaded),

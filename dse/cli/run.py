@@ -72,8 +72,9 @@ def run(
     # from here on torch is loaded: a mistake in the sweep file has been told before
     from dse.admission import check_prices
     from dse.cli.target import pick_device
+    from dse.processes import cores
     from dse.storage import reach
-    from dse.study import Sweep, begin, cores, finish
+    from dse.study import Sweep, begin, finish
     from dse.study import run as run_study
     from dse.trial import Recipe
 
@@ -157,8 +158,9 @@ def _folder(config: SweepConfig, out: Path | None) -> RunFolder:
 
 def _show_plan(sweep: Sweep, as_json: bool) -> None:
     from dse.cli.progress import duration
+    from dse.processes import cores
     from dse.selection import budget_text, planned
-    from dse.study import cores, estimate_trial_s
+    from dse.study import estimate_trial_s
 
     config, space = sweep.config, sweep.space
     terminal.say("training a part of one epoch of each variant's default design, for the time")

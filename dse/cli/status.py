@@ -17,7 +17,7 @@ def status(
 ) -> None:
     """Trials by state, hypervolume so far, time left; also while the sweep runs elsewhere."""
     from dse import inventory
-    from dse.cli.progress import duration, sweep_left_s, trial_left_s
+    from dse.cli.progress import duration, sweep_left_s, trial_left_s, under_way
     from dse.cli.report import front_lines
     from dse.selection import COUNTED, budget_text, front, hypervolume, planned
 
@@ -53,10 +53,10 @@ def status(
     for worker, job in doing.items():
         trial_s = trial_left_s(job)
         terminal.result(
-            f"  {worker}: #{job['number']} {job['variant']}, epoch {job['epoch']}/{job['epochs']}"
+            f"  {worker}: {under_way(job, config)}, epoch {job['epoch']}/{job['epochs']}"
             + ("" if trial_s is None else f", about {duration(trial_s)} left")
         )
-    if volume is not None:
+    if volume is not None and config.budget.repeats is None:
         terminal.result(
             f"hypervolume so far: {volume:.4g} (from the worst point seen; energy as log10)"
         )

@@ -147,21 +147,28 @@ class Network(nn.Module):
         by_step: Tensor = self.readout.by_step(values, steps, self.time_steps, None)
         return by_step.expand(self.time_steps, -1, -1)
 
-    def training_loss(self, images: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
-        """Cross-entropy and penalties of a batch; labels (B,) from 0."""
+    @property
+    def classes(self) -> int:
+        """How many logits there are for an image."""
+        place = self.readout.inflow.place
+        return place.c_out // place.vote
+
+    def training_loss(self, images: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        """Cross-entropy and penalties of a batch.
+
+        targets : labels (B,) from 0, or the shares (B, classes) of the classes in each image
+        """
         watch = None
         if self.penalties:
             watch = Watch(wants_operations=self.penalties.energy_per_nj > 0.0)
         values, steps = self._hidden(images, watch)
         if self.output == "every-step":
-            logits = self.readout.by_step(values, steps, self.time_steps, watch)
-            targets = labels.repeat(logits.shape[0])
-            loss = F.cross_entropy(
-                logits.flatten(0, 1).float(), targets, label_smoothing=label_smoothing
-            )
+            by_step = self.readout.by_step(values, steps, self.time_steps, watch)
+            logits = by_step.flatten(0, 1)
+            targets = targets.repeat(len(by_step), *(1 for _ in targets.shape[1:]))
         else:
             logits = self.readout(values, steps, self.time_steps, watch)
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
         if watch is None:
             return loss
         return loss + self._penalty(watch, loss)

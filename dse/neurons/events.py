@@ -6,7 +6,9 @@ One canonical account for every neuron model, whatever element-wise calls the si
 - a potential known to be zero is not read, so the first step has no read, leak or integration;
   one that starts elsewhere adds that constant, already leaked, to the first current: no read;
 - a potential is not kept after the last step, so that step has no write, and no reset either;
-- a leak of exactly 1 is not a multiplication.
+- a leak of exactly 1 is not a multiplication;
+- nor is a gain 1 - leak of the currents: it folds into the norm or the weights before the neuron,
+  as batch-norm does.
 
 A neuron without state is the case of one step: it compares, and nothing else.
 """

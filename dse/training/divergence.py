@@ -44,7 +44,7 @@ def refuse_broken(model: nn.Module, epoch: int) -> None:
 
 
 @dataclass(slots=True)
-class Watch:
+class LossWatch:
     """Gives up a training whose loss has exploded and that knows no more than one who guesses.
 
     Lost is an epoch of which every step had a loss above `TIMES_WORSE` times the first loss of the

@@ -14,11 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dse.errors import CheckpointError
+from dse.errors import CheckpointError, DataError
 from dse.training import machine, resume
 from dse.training.augment import augmented, refuse_small
 from dse.training.checkpoint import digest, plain
-from dse.training.divergence import Watch, loss_and_gradient, refuse_broken, refuse_not_finite
+from dse.training.divergence import (
+    LossWatch,
+    loss_and_gradient,
+    refuse_broken,
+    refuse_not_finite,
+)
 from dse.training.evaluation import Values, as_samples, evaluate
 from dse.training.gradients import clip
 from dse.training.objective import batch_loss
@@ -82,8 +87,8 @@ def train(
     A module with a method `after_step` has it called after each optimiser step; one with
     `training_loss` gives its own loss, see `batch_loss`.
     Raises DivergedFailure as soon as a loss or a gradient is not finite, or the loss has exploded
-    (see `Watch`); DataError for data that cannot be used; CheckpointError if a checkpoint cannot be
-    written.
+    (see `LossWatch`); DataError for data that cannot be used, or too few steps for the schedule;
+    CheckpointError if a checkpoint cannot be written.
     """
     course = _Course(
         model,
@@ -129,7 +134,7 @@ def _resumed(
         return []
     if progress is None:
         return []
-    course.watch = Watch(**progress["watch"])
+    course.watch = LossWatch(**progress["watch"])
     return [EpochResult(**{**row, "from_checkpoint": True}) for row in progress["results"]]
 
 
@@ -150,6 +155,8 @@ class _Course:
         self._images, self._labels = training
         self._validation = validation
         self._settings, self._seed = settings, seed
+        if len(self._images) < 2:
+            raise DataError("training: 1 image: must be 2 at least, for batch-norm")
         refuse_small(tuple(self._images.shape[1:]), settings)
         self._batch_size = min(settings.batch_size, len(self._images))
         self._steps = len(self._images) // self._batch_size
@@ -166,9 +173,9 @@ class _Course:
             device,
         )
         self._parameters = [p for p in model.parameters() if p.requires_grad]
-        self._hooks = _hooks(model)
+        self._hooks = step_hooks(model)
         shares = torch.bincount(validation[1]) / len(validation[1])
-        self.watch = Watch(
+        self.watch = LossWatch(
             classes=int(self._labels.max()) + 1,
             guess=float(shares.max()),
         )
@@ -245,7 +252,8 @@ class _Course:
         return {"watch": asdict(self.watch), "results": [asdict(result) for result in results]}
 
 
-def _hooks(model: nn.Module) -> list[Callable[[], None]]:
+def step_hooks(model: nn.Module) -> list[Callable[[], None]]:
+    """The methods `after_step` of all modules, which each step of the optimiser ends with."""
     hooks = (getattr(module, "after_step", None) for module in model.modules())
     return [hook for hook in hooks if callable(hook)]
 

@@ -22,41 +22,35 @@ def batch_loss(
 ) -> Tensor:
     """What a step makes smaller, a 0-dim tensor.
 
-    A model with a method `training_loss(images, labels, label_smoothing)` says it itself; any other
-    one is given cross-entropy. With mixup it is that of the labels of both images, weighted by
-    their shares; a `training_loss` is then called twice, on the same mixed images.
+    A model with a method `training_loss(images, targets, label_smoothing)` says it itself; any
+    other one is given cross-entropy. Targets are labels (B,). With mixup they are the shares
+    (B, classes) of each class in the mixed images, and such a model has an attribute `classes`.
+    The model sees the images once either way.
     """
-    if not settings.mixup:
-        return _loss(model, images, [(1.0, labels)], settings)
-    share = mixup_share(settings.mixup, generator)
-    partners = mixup_partners(images, generator)
-    mixed = torch.lerp(images[partners], images, share)
-    return _loss(model, mixed, [(share, labels), (1.0 - share, labels[partners])], settings)
-
-
-def _loss(
-    model: nn.Module,
-    images: Tensor,
-    wanted: list[tuple[float, Tensor]],
-    settings: TrainingSettings,
-) -> Tensor:
     own = getattr(model, "training_loss", None)
+    mixing = None
+    if settings.mixup:
+        mixing = mixup_share(settings.mixup, generator), mixup_partners(images, generator)
+        images = torch.lerp(images[mixing[1]], images, mixing[0])
     with _precision(settings, images.device):
         if callable(own):
-            losses = [own(images, labels, settings.label_smoothing) for _, labels in wanted]
-        else:
-            logits = model(images)
-    if not callable(own):
-        # only the network is in bfloat16; `float` is nothing for what is float32 already
-        losses = [
-            F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
-            for _, labels in wanted
-        ]
-    if len(losses) == 1:
-        return cast("Tensor", losses[0])
-    return torch.stack(
-        [share * loss for (share, _), loss in zip(wanted, losses, strict=True)]
-    ).sum()
+            targets = labels
+            if mixing is not None:
+                targets = mixed_targets(labels, cast("int", model.classes), *mixing)
+            return cast("Tensor", own(images, targets, settings.label_smoothing))
+        logits = model(images)
+    # only the network is in bfloat16; `float` is nothing for what is float32 already
+    targets = labels if mixing is None else mixed_targets(labels, logits.shape[1], *mixing)
+    return F.cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
+
+
+def mixed_targets(labels: Tensor, classes: int, share: float, partners: Tensor) -> Tensor:
+    """(B, classes) float32: `share` of the own class and the rest of that of the partner.
+
+    Cross-entropy is linear in them, so their loss is the mean of both losses by these shares.
+    """
+    ours = F.one_hot(labels, classes).float()
+    return torch.lerp(ours[partners], ours, share)
 
 
 def _precision(settings: TrainingSettings, device: torch.device) -> AbstractContextManager[object]:

@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from dse.errors import DataError
 from dse.training.settings import TrainingSettings
 
 
@@ -40,8 +41,15 @@ def make_schedule(
     one-cycle : Smith and Topin, 2019 (arXiv:1708.07120), as in PyTorch; the momentum of sgd stays
     cosine : after the warm-up down to 0, no restarts (Loshchilov and Hutter, ICLR 2017, eq. 5)
     constant : the peak, after the warm-up
+
+    Raises DataError for one-cycle of a single step, whose rate would be next to nothing.
     """
     if settings.schedule == "one-cycle":
+        if total_steps < 2:
+            raise DataError(
+                f"training: schedule one-cycle over {total_steps} step: must be 2 steps or more. "
+                "Train more epochs, in smaller batches, or with schedule: constant"
+            )
         return OneCycleLR(
             optimizer,
             settings.learning_rate,

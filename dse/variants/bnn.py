@@ -13,11 +13,11 @@ The knobs, and whose networks they make; where a word is not given it is the def
 
 Of each paper these are the rules of one layer, not its network, order of layers or schedule. The
 scale is a mean that takes no part in the gradient. Bi-Real also has a real-valued shortcut around
-each layer: a chain has none, and a residual network has it with `shortcut: membrane`; there the
-gradient of a weight is multiplied by the size of its channel, which is left out, as Adam undoes it.
-Latent weights are clipped
-to [-1, 1] everywhere, as BinaryNet and BinaryConnect do. Which binary network S2NN was compared
-with is not known to us.
+each layer: a chain has none, and a residual network always has it, since its blocks join real sums
+before the signs. So there is no knob `shortcut` here: sums of signs would be integers, and no
+longer bits. In Bi-Real the gradient of a weight is multiplied by the size of its channel, which is
+left out, as Adam undoes it. Latent weights are clipped to [-1, 1] everywhere, as BinaryNet and
+BinaryConnect do. Which binary network S2NN was compared with is not known to us.
 
 By default the first layer has real weights, as is usual, since it sees real data. The readout is
 binary, though many keep it real: else a network of one hidden layer would have no binary weight at
@@ -31,8 +31,7 @@ from typing import TYPE_CHECKING
 
 from dse.design import Design, Knob
 from dse.errors import BuildFailure
-from dse.variants.family import COMMON_KNOBS, Variant, knob_values, positions
-from dse.variants.qann import EDGE_BITS, quantized_synapse
+from dse.variants.family import COMMON_KNOBS, EDGE_BITS, Variant, knob_values, positions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -86,6 +85,7 @@ def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Modu
     from torch import nn
 
     from dse.networks.network import Network, real_synapse
+    from dse.networks.synapses import quantized_synapse
     from dse.neurons import binary
 
     knobs = knob_values(design, KNOBS)

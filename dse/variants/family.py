@@ -92,6 +92,7 @@ SPIKING_KNOBS = (
         1e3,
     ),
 )
+EDGE_BITS = 8  # of the first layer and the readout, where they are quantised
 _PENALTY_PROFILE = "cmos45-fp32"
 
 

@@ -12,16 +12,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from dse.design import Design, Knob
-from dse.variants.family import COMMON_KNOBS, REAL_SHORTCUT, Variant, knob_values, positions
+from dse.variants.family import (
+    COMMON_KNOBS,
+    EDGE_BITS,
+    REAL_SHORTCUT,
+    Variant,
+    knob_values,
+    positions,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
     from dse.architectures.positions import Position
     from dse.networks.residual import Shortcut
-    from dse.neurons.quantized import Inputs
-
-EDGE_BITS = 8
 
 KNOBS = (
     *COMMON_KNOBS,
@@ -43,6 +47,7 @@ def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Modu
     from torch import nn
 
     from dse.networks.network import Network, real_synapse
+    from dse.networks.synapses import quantized_synapse
 
     knobs = knob_values(design, KNOBS)
 
@@ -62,25 +67,6 @@ def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Modu
         make_neuron=lambda place: nn.ReLU(),
         shortcut=cast("Shortcut", knobs["shortcut"]),
     )
-
-
-def quantized_synapse(place: Position, bits: int, inputs: Inputs) -> nn.Module:
-    """A layer with k-bit weights; a real bias only where no norm follows."""
-    from dse.neurons.quantized import QuantizedConv2d, QuantizedLinear
-
-    has_bias = place.role == "readout"
-    if place.kind == "conv":
-        return QuantizedConv2d(
-            place.c_in,
-            place.c_out,
-            place.kernel,
-            place.padding,
-            bits=bits,
-            inputs=inputs,
-            stride=place.stride,
-            bias=has_bias,
-        )
-    return QuantizedLinear(place.c_in, place.c_out, bits=bits, inputs=inputs, bias=has_bias)
 
 
 VARIANT = Variant("qann", "quantised network (k-bit weights and activations)", KNOBS, build)

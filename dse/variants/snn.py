@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from dse.design import Design, Knob, KnobValue
+from dse.errors import BuildFailure
 from dse.variants.family import (
     COMMON_KNOBS,
     SPIKING_KNOBS,
@@ -93,6 +94,12 @@ def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Modu
 
     knobs = knob_values(design, KNOBS)
     threshold = float(knobs["threshold"])
+    if knobs["surrogate"] == "s2nn" and knobs["learned"] in ("threshold", "both"):
+        raise BuildFailure(
+            f"snn: learned {knobs['learned']} with surrogate s2nn: its derivative is built around "
+            "the threshold at the start, and would not follow: must be learned none or leak, or "
+            "another surrogate"
+        )
     surrogate = _surrogate(knobs)
 
     def make_neuron(place: object) -> nn.Module:

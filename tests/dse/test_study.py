@@ -1,6 +1,5 @@
 """The study: what is handed out, what is put back, and what counts against the budget."""
 
-import os
 from dataclasses import replace
 
 import optuna
@@ -261,14 +260,3 @@ def test_a_password_is_not_kept(tmp_path):
 def test_a_storage_that_is_not_there(tmp_path, url):
     with pytest.raises(StorageError, match="cannot be used"):
         begin(sweep(tmp_path, storage=url))
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no way to take cores away")
-def test_workers_are_counted_by_the_cores_that_may_be_used():
-    allowed = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {min(allowed)})
-        assert study.cores() == 1
-    finally:
-        os.sched_setaffinity(0, allowed)
-    assert study.cores() == len(allowed)

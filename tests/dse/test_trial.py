@@ -10,6 +10,7 @@ import torch
 from dse import inventory
 from dse.design import Design
 from dse.errors import CheckpointError
+from dse.neurons import kernel
 from dse.training.loop import EpochResult
 from dse.trial import Recipe, checkpoint_file, measure_epoch_s, run_trial, weights_file
 from reports.record import TrialRecord
@@ -116,3 +117,20 @@ def test_a_full_disk_names_the_file_that_did_not_fit(tmp_path: Path) -> None:
 def test_a_part_of_an_epoch_tells_its_time(tmp_path: Path) -> None:
     seconds = measure_epoch_s(DESIGN, recipe("training.augment=[flip]", "training.mixup=0.2"))
     assert 0 < seconds < 60
+
+
+def test_a_checkpoint_of_another_neuron_kernel_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Stopped):
+        run(tmp_path, stop_after=1)
+    monkeypatch.setattr(kernel, "build", lambda: "another")
+    record, results = run(tmp_path)
+    assert not any(result.from_checkpoint for result in results)
+    assert "neurons" in " ".join(record.notes)
+
+
+def test_a_record_says_what_computed_it(tmp_path: Path) -> None:
+    record, _ = run(tmp_path)
+    assert record.computed == {"products": "default", "neurons": kernel.build()}
+    assert TrialRecord.from_dict(record.to_dict()) == record

@@ -282,6 +282,12 @@ def test_families_over_seeds_stand_on_the_page_and_beside_it(small, tmp_path):
         rows = list(csv.DictReader(stream))
     assert {row["variant"] for row in rows} <= {"ann", "bnn", "snn", "s2nn"}
     assert sum(int(row["seeds"]) for row in rows) == len(done)
+    # every design is trained, so nothing is searched
+    assert "search" not in page.ids
+    assert not (tmp_path / "figures" / "hypervolume.svg").exists()
+    told = "Sweep digits-lenet: 20 epochs, 40 trials."
+    assert f"- {told}" in (tmp_path / "families.md").read_text(encoding="utf-8").splitlines()
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").count(told) == 2
     first = (tmp_path / "report.html").read_bytes()
     assert written(data, tmp_path / "again").encode() == first
 
@@ -289,6 +295,7 @@ def test_families_over_seeds_stand_on_the_page_and_beside_it(small, tmp_path):
 def test_without_repeats_there_is_no_such_table(small, tmp_path):
     page = Page(written(small(), tmp_path))
     assert "families" not in page.ids
+    assert "search" in page.ids
     assert not (tmp_path / "families.csv").exists()
 
 

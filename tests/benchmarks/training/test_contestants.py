@@ -84,6 +84,18 @@ def test_what_a_library_raises_is_told_and_not_raised():
     assert table.rows == [("broken", "fails: KeyError: 'v'")]
 
 
+def test_an_error_of_our_own_is_a_bug_and_not_a_result():
+    def build():
+        raise KeyError("v")
+
+    with pytest.raises(KeyError):
+        contestants.prepare(contestants.Contestant("broken", build, is_dse=True), SMALL)
+    assert all(
+        one.is_dse == one.name.startswith("dse")
+        for one in contestants.families(SMALL, route="default")
+    )
+
+
 def test_potentials_never_meet_the_threshold():
     # there, >= and > would differ, and libraries with them
     loop = plain.Loop(SMALL, 4)

@@ -12,6 +12,7 @@ from dse.design import Design
 from dse.runfolder import RunFolder
 from dse.study import _doing, _Job
 from dse.training.loop import EpochResult
+from reports.record import TrialRecord
 
 JOB = _Job(0, 3, Design.of("snn", "mlp", {}))
 RESULT = EpochResult(2, 0.5, 0.875, 100.0, 0.01, 10.0, 30.0, {"a": 0.1, "b": 0.3})
@@ -41,6 +42,21 @@ def test_a_trial_under_way_shows_how_it_does_and_the_time_that_is_left(tmp_path)
     assert "loss 0.500, 87.5 %, 20.0 % spike, about 30 s left" in after
     # 4 trials of 50 s, 20 s of them done
     assert "smoke: 0 of 4 trials, about 3 min 0 s left" in after
+
+
+def test_with_repeats_a_trial_is_named_by_what_sets_its_design_apart() -> None:
+    knobs = {"time_steps": 1, "width": 0.5, "threshold": 1.0}
+    repeats = config("space={width: 0.5, time_steps: {choice: [1, 2]}}", "budget={repeats: 2}")
+    assert progress.designation(3, "snn", knobs, repeats) == "#3 snn time_steps=1"
+    assert progress.designation(0, "ann", {"width": 0.5}, repeats) == "#0 ann"
+    search = config("space={width: 0.5, time_steps: {choice: [1, 2]}}")
+    assert progress.designation(3, "snn", knobs, search) == "#3 snn"
+    record = TrialRecord(3, "failed", "snn", {"knobs": knobs}, 0, reason="no price")
+    assert progress._line(record, 4, repeats, 6, None) == (
+        "[4 of 6] #3 snn time_steps=1: failed: no price"
+    )
+    job = _doing(_Job(0, 3, Design.of("snn", "mlp", knobs)), repeats, None)
+    assert progress.under_way(job, repeats) == "#3 snn time_steps=1"
 
 
 def test_time_left_of_a_trial_runs_down_between_its_epochs() -> None:

@@ -100,6 +100,19 @@ def files(folder):
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def test_a_report_says_with_which_recipe_the_networks_were_trained(run):
+    sweep = run / "runs/mine/sweep.yaml"
+    text = sweep.read_text(encoding="utf-8")
+    recipe = "training: {epochs: 3, optimizer: sgd, schedule: cosine, warmup: 0.1, mixup: 0.2}"
+    lines = [line for line in text.splitlines() if not line.startswith("training:")]
+    sweep.write_text("\n".join([*lines, recipe, ""]), encoding="utf-8")
+    done = dse("report", "runs/mine", "--hardware", "cmos45-int8", folder=run)
+    assert done.returncode == 0, done.stderr
+    page = (run / "runs/mine/report.html").read_text(encoding="utf-8")
+    assert "<dd>3 epochs, batch 32, SGD, cosine, warmup 0.1, mixup 0.2</dd>" in page
+    assert "AdamW" not in page
+
+
 def test_a_report_without_a_single_total_is_refused_and_the_old_one_kept(run):
     done = dse("report", "runs/mine", "--hardware", "cmos45-int8", folder=run)
     assert done.returncode == 0, done.stderr

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from dse.errors import DivergedFailure
-from dse.training.divergence import LOST_EPOCHS, Watch, refuse_broken
+from dse.training.divergence import LOST_EPOCHS, LossWatch, refuse_broken
 
 CHANCE = math.log(10)
 
 
-def watch() -> Watch:
-    return Watch(classes=10, guess=0.1)
+def watch() -> LossWatch:
+    return LossWatch(classes=10, guess=0.1)
 
 
 def test_a_loss_that_has_exploded_for_two_epochs_ends_it() -> None:

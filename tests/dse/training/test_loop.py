@@ -97,8 +97,19 @@ def test_an_incomplete_batch_is_left_out_and_a_small_set_is_one_batch() -> None:
     run(Spy(64, 4), replace(SETTINGS, epochs=1, batch_size=16))
     assert sizes == [16, 16, 16]  # of 50
     sizes.clear()
-    run(Spy(64, 4), replace(SETTINGS, epochs=1, batch_size=64))
-    assert sizes == [50]
+    run(Spy(64, 4), replace(SETTINGS, epochs=2, batch_size=64))
+    assert sizes == [50, 50]
+
+
+def test_a_schedule_that_needs_two_steps_and_a_norm_that_needs_two_images_say_so() -> None:
+    once = replace(SETTINGS, epochs=1, batch_size=64)
+    with pytest.raises(DataError, match="one-cycle over 1 step: must be 2 steps or more"):
+        run(build("ann"), once)
+    (result,) = run(build("ann"), replace(once, schedule="constant"))
+    assert result.learning_rate == once.learning_rate
+    images, labels = blobs(4, 1)
+    with pytest.raises(DataError, match="1 image: must be 2 at least"):
+        next(train(build("ann"), images[:1], labels[:1], images, labels, SETTINGS, 1))
 
 
 def test_decay_spares_biases_and_batch_norm() -> None:

@@ -87,6 +87,70 @@ def test_knobs_of_a_spiking_network_reach_its_neurons() -> None:
     assert neuron.surrogate == Sigmoid(5.0)
 
 
+@pytest.mark.parametrize(
+    ("knobs", "has_leak", "has_threshold"),
+    [
+        ({}, False, False),
+        ({"learned": "leak"}, True, False),
+        ({"learned": "threshold"}, False, True),
+        ({"learned": "both"}, True, True),
+    ],
+)
+def test_a_layer_of_neurons_learns_what_the_knob_says(
+    knobs: dict[str, str], has_leak: bool, has_threshold: bool
+) -> None:
+    model = build("snn", "mlp", (1, 8, 8), **knobs)
+    for layer in model.layers:
+        assert (layer.neuron.leak_logit is not None) == has_leak
+        assert (layer.neuron.log_threshold is not None) == has_threshold
+
+
+# one knob at a time: a value that lands in the argument of another is seen in both
+@pytest.mark.parametrize(
+    ("knobs", "changed"),
+    [
+        ({"input_scale": "1 - leak"}, {"scales_input": True}),
+        ({"initial_potential": 0.25}, {"initial_potential": 0.25}),
+        ({"reset_gradient": "full"}, {"is_detached": False}),
+        ({"reset": "hard"}, {"reset": "hard"}),
+        ({"encoding": "poisson"}, {"coding": "poisson"}),
+        ({"encoding": "binary"}, {"coding": "binary"}),
+        ({"output": "mean-spikes"}, {"output": "mean-spikes"}),
+        ({"output": "every-step"}, {"output": "every-step"}),
+        ({"norm": "threshold", "threshold": 0.5}, {"norm_factor": 0.5, "threshold": 0.5}),
+        ({"pool": "currents"}, {"pool_first": True}),
+    ],
+)
+def test_each_knob_of_an_snn_changes_what_it_names_and_nothing_else(
+    knobs: dict[str, str | float], changed: dict[str, object]
+) -> None:
+    def seen(model: nn.Module) -> dict[str, object]:
+        layer = model.layers[0]
+        neuron = layer.neuron
+        names = ("threshold", "leak", "reset", "scales_input")
+        return {
+            **{name: getattr(neuron, name) for name in names},
+            "initial_potential": neuron.initial_potential,
+            "is_detached": neuron.dynamics.is_detached,
+            "coding": model.encoding.coding,
+            "output": model.output,
+            "norm_factor": getattr(layer.norm, "factor", 1.0),
+            "pool_first": layer.pool_first,
+        }
+
+    plain = seen(build("snn", "convnet", (1, 8, 8)))
+    assert plain["coding"] == "direct"
+    assert plain["output"] == "mean-potential"
+    assert seen(build("snn", "convnet", (1, 8, 8), **knobs)) == {**plain, **changed}
+
+
+def test_a_surrogate_that_would_not_follow_a_learned_threshold_is_refused() -> None:
+    for learned in ("threshold", "both"):
+        with pytest.raises(BuildFailure, match=f"learned {learned} with surrogate s2nn"):
+            build("snn", "mlp", (1, 8, 8), learned=learned, surrogate="s2nn")
+    build("snn", "mlp", (1, 8, 8), learned="leak", surrogate="s2nn")
+
+
 def test_the_surrogate_of_a_single_step_knows_the_threshold() -> None:
     neuron = build("s2nn", "mlp", (1, 8, 8), threshold=0.5, surrogate_beta=2.0).layers[0].neuron
     assert isinstance(neuron, SingleStep)
