@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any, cast
@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 from dse.config import SweepConfig
 from dse.design import Design
 from dse.errors import CheckpointError, DseError, RunFolderError
-from dse.processes import one_thread_each
+from dse.processes import one_thread_each, unheard
 from dse.runfolder import RunFolder
 from dse.seeding import trial_seed
 from dse.selection import (
@@ -105,7 +105,8 @@ def run(sweep: Sweep, workers: int) -> None:
         work(sweep)
         return
     context = multiprocessing.get_context("spawn")
-    with one_thread_each():
+    # a Ctrl-C goes to all processes; one that is still importing must leave it to this one
+    with one_thread_each(), unheard(signal.SIGINT):
         processes = [
             context.Process(target=_work_alone, args=(sweep, os.getpid()), name=f"worker-{index}")
             for index in range(workers)
@@ -189,8 +190,12 @@ def _train(
         _tell(study, job.optuna_number, record, sweep.config)
 
 
-def finish(sweep: Sweep) -> list[TrialRecord]:
+def finish(
+    sweep: Sweep, shown: Callable[[Sequence[TrialRecord]], Iterable[TrialRecord]] = iter
+) -> list[TrialRecord]:
     """Measure the front, and the best of each variant, once on the test data; all records.
+
+    shown : goes through the records to measure, and may show how far it is
 
     Selection was on validation; a point that has its test accuracy is not measured again. Of a
     sweep with repeats every trained point is measured: the spread over seeds needs them all.
@@ -200,14 +205,14 @@ def finish(sweep: Sweep) -> list[TrialRecord]:
     chosen |= {record.number for record in best_of_each_variant(records, sweep.config.hardware[0])}
     if sweep.config.budget.repeats is not None:
         chosen = {record.number for record in records if record.state == "complete"}
+    left = [r for r in records if r.number in chosen and r.metrics["test"] is None]
     changed = []
-    for record in records:
-        if record.number in chosen and record.metrics["test"] is None:
-            try:
-                test = measure_test(record, sweep.recipe, sweep.folder.path)
-            except CheckpointError as error:
-                raise RunFolderError(f"trial {record.number}: {error}") from error
-            changed.append(replace(record, metrics={**record.metrics, "test": test}))
+    for record in shown(left):
+        try:
+            test = measure_test(record, sweep.recipe, sweep.folder.path)
+        except CheckpointError as error:
+            raise RunFolderError(f"trial {record.number}: {error}") from error
+        changed.append(replace(record, metrics={**record.metrics, "test": test}))
     with sweep.folder.lock():
         sweep.folder.replace(changed)
     return sweep.folder.records()
@@ -369,6 +374,7 @@ def _doing(job: _Job, config: SweepConfig, result: EpochResult | None) -> dict[s
 
 def _work_alone(sweep: Sweep, parent: int) -> None:
     """A worker process: it stops when its parent does."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         work(sweep, is_wanted=lambda: os.getppid() == parent)
     except KeyboardInterrupt:

@@ -101,7 +101,7 @@ def open_order(found: Evidence) -> str:
     if not found.pairs:
         return "There are no two points on the front whose order could be open."
     pairs = f"{found.pairs:,d} pair{'' if found.pairs == 1 else 's'} of front points"
-    level = f"{100 * LEVEL:.0f} % of the draws of the constants within their ranges"
+    level = f"{100 * LEVEL:.0f} % of the draws of the constants within their ranges (seeds aside)"
     if not found.open_pairs:
         return f"The order by energy is decided in {pairs}: it holds in at least {level}."
     return (

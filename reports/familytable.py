@@ -58,6 +58,12 @@ def family_notes(rows: Sequence[Family], profiles: Sequence[str]) -> list[str]:
         "no factor of zero, dense ones are all positions. Spike rate: spikes per neuron and step. "
         "A neuron update: one comparison with the threshold, one a neuron and step.",
     ]
+    mixed = [f"{row.variant} {row.differences}".strip() for row in rows if _changes_class(row)]
+    if mixed:
+        notes.append(
+            f"{'; '.join(mixed)}: from seed to seed the inputs of a layer were small integers or "
+            "real, so its products changed their class. Products and energies are means over both."
+        )
     if _ratios(rows, profiles):
         notes.append(
             f"Energy is per sample. Ratio: mean energy on {profiles[0]} over that of the "
@@ -183,3 +189,9 @@ def _ratios(rows: Sequence[Family], profiles: Sequence[str]) -> list[Column]:
 
 def _escaped(cell: str) -> str:
     return cell.replace("|", "\\|")
+
+
+def _changes_class(row: Family) -> bool:
+    """Whether seeds of one design differ in the class of a product: dense ones never do else."""
+    dense = row.work.get("dense_mac")
+    return dense is not None and bool(dense.sd)

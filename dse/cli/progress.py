@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Group
 from rich.live import Live
+from rich.progress import track
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -50,6 +51,17 @@ def shown(folder: RunFolder, config: SweepConfig) -> Iterator[None]:
         stop.set()
         thread.join()
         watch.look()
+
+
+def measuring(records: Sequence[TrialRecord]) -> Iterable[TrialRecord]:
+    """Go through records that are measured one after another; a bar in a terminal."""
+    return track(
+        records,
+        description="test data",
+        console=terminal.ERRORS,
+        transient=True,
+        disable=not terminal.ERRORS.is_terminal,
+    )
 
 
 class _Lines:

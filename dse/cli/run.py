@@ -102,7 +102,7 @@ def run(
     found = len(folder.records())
     if found:
         terminal.say(f"going on with {folder.path}: {found} trials are there")
-    from dse.cli.progress import shown
+    from dse.cli import progress
 
     workers = min(config.workers, cores())
     if workers < config.workers:
@@ -110,15 +110,17 @@ def run(
             f"{workers} at a time instead of {config.workers}: so many cores are there, and more "
             "workers would make every one slower"
         )
+    if workers > 1:
+        terminal.say(f"starting {workers} workers")
     try:
         begin(prepared)
-        with shown(folder, config):
+        with progress.shown(folder, config):
             run_study(prepared, workers)
         measured = "the front, and the best of each variant,"
         if config.budget.repeats is not None:
             measured = "every trained network"
         terminal.say(f"measuring {measured} on the test data")
-        records = finish(prepared)
+        records = finish(prepared, progress.measuring)
     except KeyboardInterrupt:
         kept = len(folder.records())
         terminal.say(

@@ -117,3 +117,11 @@ def test_lines_for_a_terminal(rows, units):
     assert lines[1].startswith("ann ✓   –")
     assert len(lines) == 1 + 3 + 2
     assert family_lines([], [FP32], units) == []
+
+
+def test_a_design_whose_products_change_class_from_seed_to_seed_is_named(rows):
+    ann, snn, other = rows
+    assert not any("changed their class" in note for note in family_notes(rows, [FP32]))
+    mixed = replace(snn, work={**snn.work, "dense_mac": Mean(1e5, 3e4, 2)})
+    [note] = [n for n in family_notes([ann, mixed, other], [FP32]) if "changed their class" in n]
+    assert note.startswith("snn time_steps 2: from seed to seed")
