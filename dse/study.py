@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from multiprocessing.context import SpawnProcess
 from typing import Any, cast
 
 import optuna
@@ -48,6 +49,7 @@ from reports.record import TrialRecord
 
 _log = logging.getLogger(__name__)
 _LOOK_AGAIN_S = 0.5
+_TELL_AGAIN_S, _TELLS = 1.0, 10  # before a worker that does not stop is ended
 
 
 class _Handed(Enum):
@@ -128,13 +130,21 @@ def run(sweep: Sweep, workers: int) -> None:
                 if code < 0:
                     _log.warning("%s was killed; the others go on", process.name)
     finally:
-        for process in processes:
-            if process.is_alive() and process.pid is not None:
+        _stop(processes)
+
+
+def _stop(processes: Sequence[SpawnProcess]) -> None:
+    """End workers as by Ctrl-C; one that is still importing hears it when it has done so."""
+    for _ in range(_TELLS):
+        living = [process for process in processes if process.is_alive()]
+        for process in living:
+            if process.pid is not None:
                 os.kill(process.pid, signal.SIGINT)
-        for process in processes:
-            process.join(timeout=10)
-            if process.is_alive():
-                process.terminate()
+        multiprocessing.connection.wait([p.sentinel for p in living], timeout=_TELL_AGAIN_S)
+    for process in processes:
+        if process.is_alive():
+            process.terminate()
+        process.join()
 
 
 def work(sweep: Sweep, *, is_wanted: Callable[[], bool] = lambda: True) -> None:
@@ -378,6 +388,7 @@ def _work_alone(sweep: Sweep, parent: int) -> None:
     try:
         work(sweep, is_wanted=lambda: os.getppid() == parent)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough
         sys.exit(130)
     except (DseError, OSError) as error:
         # a full disk says what and where; only a bug shows its traceback
