@@ -79,6 +79,14 @@ class IntegrateFire(nn.Module):
         """The potential from which on a neuron spikes; a tensor if it is learned."""
         return self._threshold if self.log_threshold is None else self.log_threshold.exp()
 
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        refuse_threshold(value)
+        self._threshold = value
+        if self.log_threshold is not None:
+            with torch.no_grad():
+                self.log_threshold.fill_(math.log(value))
+
     @property
     def leak(self) -> Tensor | float:
         """The share of the potential that is kept; a tensor if it is learned."""

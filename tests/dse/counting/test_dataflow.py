@@ -65,7 +65,7 @@ def test_signs_compare_and_do_not_spike(rows):
     ]
     assert all(n.events == {**dict.fromkeys(n.events, 0), "compare": n.neurons} for n in found)
     assert all(n.spikes == (0,) for n in found)
-    assert found[0].operators == {"ge": 1, "mul_": 1, "sub_": 1}
+    assert found[0].operators == {"ge_": 1, "mul_": 1, "sub_": 1}
     assert doubts == []
 
 

@@ -131,3 +131,13 @@ def test_a_leak_that_learns_is_a_multiplication_wherever_it_stands() -> None:
     currents = torch.zeros(4, 2, 3)
     neuron = plif(2.0)
     assert neuron.neuron_events(currents, neuron(currents))["leak"] == 18
+
+
+def test_a_threshold_can_be_moved_after_the_training() -> None:
+    for learns in (False, True):
+        neuron = IntegrateFire(1.0, 0.9, "soft", Arctan(2.0), learns_threshold=learns)
+        neuron.threshold = 0.25
+        assert torch.as_tensor(neuron.threshold).item() == pytest.approx(0.25)
+        assert neuron(torch.full((1, 2, 3), 0.3)).all()
+        with pytest.raises(BuildFailure, match="must be finite and above 0"):
+            neuron.threshold = 0.0
