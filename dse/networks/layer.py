@@ -166,7 +166,7 @@ class Stage(nn.Module):
             return None
         if self.pool is not None and not self.pool_first and self.pool.kernel_size != _FUSED_POOL:
             return None
-        if self.norm is not None and not _is_in_kernel(self.norm):
+        if self.norm is not None and not _is_in_kernel(self.norm, currents.dtype):
             return None
         if self.neuron is None:
             return _NOTHING if self.norm is not None else None
@@ -307,10 +307,11 @@ def spikes(neuron: nn.Module) -> bool:
     return form is not None and form().output == kernel.SPIKE
 
 
-def _is_in_kernel(norm: nn.Module) -> bool:
+def _is_in_kernel(norm: nn.Module, dtype: torch.dtype) -> bool:
     """A batch-norm whose running statistics move by a share; a mean over all batches does not."""
     return (
         isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+        and norm.weight.dtype == kernel.COMPUTED[dtype]
         and norm.momentum is not None
         and norm.affine
         and norm.track_running_stats

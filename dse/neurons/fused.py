@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dse.neurons import kernel
-from dse.neurons.kernel import COMPUTED, DTYPES, SPIKE, Task
+from dse.neurons.kernel import COMPUTED, DTYPES, SPIKE, NormTask, Task
 
 Number = Tensor | float
 
@@ -96,6 +96,10 @@ def _refuse_norm(norm: Norm, currents: Tensor) -> None:
             f"batch-norm of {norm.weight.numel()} channels on currents of {channels}: "
             "must be as many"
         )
+    numbers = (norm.weight, norm.bias, norm.mean, norm.variance)
+    wanted = COMPUTED[currents.dtype]
+    if any(n.dtype != wanted or not n.is_contiguous() for n in numbers):
+        raise ValueError(f"batch-norm of {norm.weight.dtype}: must be dense, of {wanted}")
     if norm.is_training and currents.numel() == channels:
         raise ValueError(  # as PyTorch: a variance of one value does not exist
             f"batch-norm on {tuple(currents.shape)}: must be more than one value per channel "
@@ -214,27 +218,42 @@ def _affine(currents: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
         shift = _normalised(zeros, norm, mean=norm.mean, bias=norm.bias)
         return torch.stack([scale, shift]).to(computed), statistics.double()
     channels = currents.shape[1]
-    samples = currents.numel() // channels
     sums = kernel.moments(currents, channels)
-    above = sums[0] / samples  # row 0, which the sums are of what is above
-    variance = (sums[1] / samples - above.square()).clamp_(min=0.0)
-    mean = _first_row(currents).double() + above
-    unbiased = variance * (samples / (samples - 1))
-    norm.mean.lerp_(mean.to(norm.mean.dtype), norm.momentum)
-    norm.variance.lerp_(unbiased.to(norm.variance.dtype), norm.momentum)
-    scale = norm.weight.double() * norm.factor * (variance + norm.eps).rsqrt()
-    shift = norm.bias.double() - mean * scale
-    return torch.stack([scale, shift]).to(computed), torch.stack([mean, variance])
+    affine = torch.empty(2, channels, dtype=computed)
+    statistics = torch.empty(2, channels, dtype=torch.float64)
+    task = _norm_task(norm, currents, sums, statistics)
+    task.first, task.bias, task.affine = (
+        currents.data_ptr(),
+        norm.bias.data_ptr(),
+        affine.data_ptr(),
+    )
+    task.mean, task.variance = norm.mean.data_ptr(), norm.variance.data_ptr()
+    kernel.settle(task)
+    for moved in (norm.mean, norm.variance):
+        torch.autograd.graph.increment_version(moved)  # who keeps a version sees that they moved
+    return affine, statistics
+
+
+def _norm_task(norm: Norm, currents: Tensor, sums: Tensor, statistics: Tensor) -> NormTask:
+    channels = currents.shape[1]
+    return NormTask(
+        channels=channels,
+        samples=currents.numel() // channels,
+        dtype=DTYPES[currents.dtype],
+        is_training=norm.is_training,
+        eps=norm.eps,
+        momentum=norm.momentum,
+        factor=norm.factor,
+        sums=sums.data_ptr(),
+        weight=norm.weight.data_ptr(),
+        statistics=statistics.data_ptr(),
+    )
 
 
 def _normalised(row: Tensor, norm: Norm, *, mean: Tensor, bias: Tensor) -> Tensor:
     """One row (C,) through PyTorch's batch-norm in evaluation."""
     weight = norm.weight * norm.factor
     return functional.batch_norm(row[None], mean, norm.variance, weight, bias, eps=norm.eps)[0]
-
-
-def _first_row(currents: Tensor) -> Tensor:
-    return currents[0, :, 0, 0] if currents.dim() == 4 else currents[0]
 
 
 def _through_norm(
@@ -245,21 +264,14 @@ def _through_norm(
     sums : (2, C), of the gradient, and of it times the currents
     Returns the gradients of weight and bias. Ioffe and Szegedy, ICML 2015, section 3.
     """
-    mean, variance = statistics
-    inverse = (variance + norm.eps).rsqrt()
-    grad_bias = sums[0]
-    grad_normal = (sums[1] - mean * sums[0]) * inverse  # by the weight times the factor
-    scale = norm.weight.double() * norm.factor * inverse
-    if norm.is_training:
-        samples = currents.numel() // currents.shape[1]
-        slope = -scale * inverse * grad_normal / samples
-        rest = -scale * grad_bias / samples - slope * mean
-    else:
-        slope = rest = torch.zeros_like(scale)
-    factors = torch.stack([scale, slope, rest]).to(COMPUTED[currents.dtype])
+    factors = torch.empty(3, sums.shape[1], dtype=COMPUTED[currents.dtype])
+    grad_weight, grad_bias = torch.empty_like(norm.weight), torch.empty_like(norm.bias)
+    task = _norm_task(norm, currents, sums, statistics)
+    task.factors = factors.data_ptr()
+    task.grad_weight, task.grad_bias = grad_weight.data_ptr(), grad_bias.data_ptr()
+    kernel.spread(task)
     kernel.combine(gradient, currents, factors)
-    grad_weight = grad_normal * norm.factor
-    return grad_weight.to(norm.weight.dtype), grad_bias.to(norm.bias.dtype)
+    return grad_weight, grad_bias
 
 
 def _channels_last(x: Tensor) -> Tensor:

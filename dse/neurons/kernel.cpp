@@ -250,13 +250,86 @@ template <class Body> void shared(int64_t rows, int threads, const Body &body) {
     body(0, (int64_t)0, rows);
 }
 
+// What batch-norm does with sums over the samples, channel by channel, in double; see fused.py.
+struct NormTask {
+    int64_t channels, samples;
+    int32_t dtype, is_training;
+    double eps, momentum, factor;
+    const void *first;  // row of the currents, which the sums are of what is above
+    const double *sums;
+    const void *weight, *bias;
+    void *mean, *variance;  // the running ones
+    double *statistics;     // (2, C): mean and variance
+    void *affine;           // (2, C): scale and shift
+    void *factors;          // (3, C): of gradient, currents and 1, in the gradient of the currents
+    void *grad_weight, *grad_bias;
+};
+
+template <class K> double wide(const typename K::Stored *p) { return (double)load<K>(p, 1)[0]; }
+
+template <class K> void settle(const NormTask &task) {
+    typedef typename K::Real Real;
+    const int64_t C = task.channels;
+    const double samples = (double)task.samples;
+    const Real *weight = (const Real *)task.weight, *bias = (const Real *)task.bias;
+    Real *mean = (Real *)task.mean, *variance = (Real *)task.variance, *out = (Real *)task.affine;
+    for (int64_t c = 0; c < C; c++) {
+        const double above = task.sums[c] / samples;
+        double spread = task.sums[C + c] / samples - above * above;
+        spread = spread < 0 ? 0 : spread;  // a NaN stays one
+        const double middle = wide<K>((const typename K::Stored *)task.first + c) + above;
+        const double unbiased = spread * (samples / (samples - 1));
+        mean[c] += (Real)task.momentum * ((Real)middle - mean[c]);
+        variance[c] += (Real)task.momentum * ((Real)unbiased - variance[c]);
+        const double scale = weight[c] * task.factor / std::sqrt(spread + task.eps);
+        out[c] = (Real)scale;
+        out[C + c] = (Real)(bias[c] - middle * scale);
+        task.statistics[c] = middle;
+        task.statistics[C + c] = spread;
+    }
+}
+
+template <class K> void spread(const NormTask &task) {
+    typedef typename K::Real Real;
+    const int64_t C = task.channels;
+    const Real *weight = (const Real *)task.weight;
+    Real *factors = (Real *)task.factors;
+    for (int64_t c = 0; c < C; c++) {
+        const double mean = task.statistics[c];
+        const double inverse = 1 / std::sqrt(task.statistics[C + c] + task.eps);
+        const double bias = task.sums[c], normal = (task.sums[C + c] - mean * bias) * inverse;
+        const double scale = weight[c] * task.factor * inverse;
+        double slope = 0, rest = 0;
+        if (task.is_training) {
+            slope = -scale * inverse * normal / (double)task.samples;
+            rest = -scale * bias / (double)task.samples - slope * mean;
+        }
+        factors[c] = (Real)scale;
+        factors[C + c] = (Real)slope;
+        factors[2 * C + c] = (Real)rest;
+        ((Real *)task.grad_weight)[c] = (Real)(normal * task.factor);
+        ((Real *)task.grad_bias)[c] = (Real)bias;
+    }
+}
+
 }  // namespace
 
 extern "C" {
 
-int dse_neurons_version() { return 3; }
+int dse_neurons_version() { return 4; }
 
-int dse_neurons_task_bytes() { return (int)sizeof(Task); }
+int dse_neurons_task_bytes() { return (int)(sizeof(Task) + sizeof(NormTask)); }
+
+void dse_neurons_settle(const NormTask *task) {
+    if (task->dtype == 0) settle<Single>(*task);
+    else if (task->dtype == 1) settle<Twice>(*task);
+    else settle<Brain>(*task);
+}
+
+void dse_neurons_spread(const NormTask *task) {
+    if (task->dtype == 1) spread<Twice>(*task);
+    else spread<Single>(*task);
+}
 
 int dse_neurons_forward(const Task *task) { return run(*task, false); }
 

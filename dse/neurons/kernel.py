@@ -15,7 +15,7 @@ COMPUTED = {
     torch.float64: torch.float64,
     torch.bfloat16: torch.float32,
 }
-_VERSION = 3
+_VERSION = 4
 _ASKED_WRONGLY = 1  # what a call returns
 # What PyTorch says of the processor -> what the library was compiled for, best first
 _BUILDS = {"AVX512": ("v4", "v3", "plain"), "AVX2": ("v3", "plain")}
@@ -42,6 +42,19 @@ class Task(ctypes.Structure):
     )
 
 
+class NormTask(ctypes.Structure):
+    """One call for a batch-norm; see `kernel.cpp`."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("channels", "samples")),
+        *((name, ctypes.c_int32) for name in ("dtype", "is_training")),
+        *((name, ctypes.c_double) for name in ("eps", "momentum", "factor")),
+        *((name, ctypes.c_void_p) for name in ("first", "sums", "weight", "bias")),
+        *((name, ctypes.c_void_p) for name in ("mean", "variance", "statistics", "affine")),
+        *((name, ctypes.c_void_p) for name in ("factors", "grad_weight", "grad_bias")),
+    )
+
+
 def _load() -> tuple[str, ctypes.CDLL | None]:
     """The fastest build that is there and that this processor, as PyTorch uses it, can run."""
     capability = torch.backends.cpu.get_cpu_capability()
@@ -51,7 +64,7 @@ def _load() -> tuple[str, ctypes.CDLL | None]:
             library = ctypes.CDLL(str(Path(__file__).with_name(f"libneurons-{build}.so")))
             if library.dse_neurons_version() != _VERSION:
                 continue  # built from another version of the source
-            if library.dse_neurons_task_bytes() != ctypes.sizeof(Task):
+            if library.dse_neurons_task_bytes() != ctypes.sizeof(Task) + ctypes.sizeof(NormTask):
                 continue
             pointer, whole = ctypes.c_void_p, ctypes.c_int64
             library.dse_neurons_moments.argtypes = [
@@ -142,6 +155,16 @@ def combine(gradient: Tensor, x: Tensor, factors: Tensor) -> None:
             torch.get_num_threads(),
         )
     )
+
+
+def settle(task: NormTask) -> None:
+    """From sums: affine map and statistics of a batch, and the running ones moved."""
+    _loaded().dse_neurons_settle(ctypes.byref(task))
+
+
+def spread(task: NormTask) -> None:
+    """From sums of gradients: those of weight and bias, and the factors of `combine`."""
+    _loaded().dse_neurons_spread(ctypes.byref(task))
 
 
 def _loaded() -> ctypes.CDLL:
