@@ -136,7 +136,8 @@ class _Stage(torch.autograd.Function):
         spikes = torch.zeros((), dtype=torch.float64)
         task.outputs, task.spikes = outputs.data_ptr(), spikes.data_ptr()
         kernel.forward(task)
-        ctx.save_for_backward(currents, outputs, affine, statistics)
+        # the weight too: PyTorch then refuses a backward pass after it was changed
+        ctx.save_for_backward(currents, outputs, affine, statistics, weight)
         ctx.form, ctx.norm, ctx.sizes = form, norm, sizes
         if form.output != SPIKE:
             ctx.mark_non_differentiable(spikes)
@@ -147,7 +148,7 @@ class _Stage(torch.autograd.Function):
     def backward(
         ctx: Any, grad_outputs: Tensor | None, grad_spikes: Tensor | None
     ) -> tuple[Any, ...]:
-        currents, outputs, affine, statistics = ctx.saved_tensors
+        currents, outputs, affine, statistics, _ = ctx.saved_tensors
         form, norm = ctx.form, ctx.norm
         task = _task(currents, form, affine, ctx.sizes)
         if grad_outputs is None:

@@ -106,3 +106,15 @@ def test_every_parameter_has_a_gradient_in_bfloat16_that_points_where_it_does_in
         if exact.numel() > 1 and exact.norm() > 1e-6:
             cosine = torch.cosine_similarity(exact.flatten(), rounded.flatten(), dim=0)
             assert cosine > least, f"{name}: {cosine}"
+
+
+@pytest.mark.parametrize("hook", [False, True])
+def test_a_weight_that_changed_after_the_forward_pass_is_an_error(hook):
+    stage = Fire(nn.BatchNorm1d(4), nn.ReLU())
+    if hook:
+        stage.neuron.register_forward_hook(lambda *_: None)
+    outputs = stage(torch.randn(8, 4, requires_grad=True), 1, 1)
+    with torch.no_grad():
+        stage.norm.weight.mul_(2.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        outputs.sum().backward()
