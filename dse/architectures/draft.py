@@ -7,6 +7,7 @@ Zisserman, ICLR 2015, so that maps of any size, one pixel included, can enter ev
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from dse.architectures.positions import (
     Place,
@@ -62,6 +63,12 @@ class Draft:
     def linear(self, features: int, *, dropout: float = 0.0) -> None:
         """A hidden layer of so many features, which flattens what reaches it."""
         self._add(self._linear(self._role(), features, dropout=dropout))
+
+    def residual_stages(self, stages: Sequence[int], blocks: int) -> None:
+        """A convolution, and stages of residual blocks; all but the first stage halve the maps."""
+        self.convs(stages[0], 1, pool=False)
+        for stage, channels in enumerate(stages):
+            self.blocks(channels, blocks, halve=stage > 0)
 
     def readout(self, *, average: bool = False, vote: int = 1, dropout: float = 0.0) -> list[Place]:
         """The last place, `vote` outputs per class, and with it the whole topology.

@@ -21,7 +21,5 @@ def positions(input_shape: tuple[int, ...], classes: int, width: float, depth: i
     Raises BuildFailure for sizes that cannot be.
     """
     draft = Draft("resnet20", input_shape, classes, width, depth)
-    draft.convs(scaled(STAGES[0], width), 1, pool=False)
-    for stage, channels in enumerate(STAGES):
-        draft.blocks(scaled(channels, width), BLOCKS * (depth or 1), halve=stage > 0)
+    draft.residual_stages([scaled(c, width) for c in STAGES], BLOCKS * (depth or 1))
     return draft.readout(average=True)
