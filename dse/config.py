@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -16,9 +16,10 @@ from pydantic import (
 )
 
 from dse import sweepfile
+from dse.design import KnobValue
 from dse.domain import SpaceEntry
 from dse.errors import ConfigError
-from dse.knobentry import KnobEntries, KnobEntry, Number, Strict, Text, not_empty, number
+from dse.knobentry import KnobEntries, KnobEntry, Number, Strict, Text, not_empty, number, values_of
 from dse.training.settings import Augmentation, OptimizerName, Precision, ScheduleName
 from dse.vocabulary import Goal, Vocabulary, is_priced, misused_words
 from energy_models.yamlfile import Places, YamlMistakes, validate
@@ -88,6 +89,19 @@ class Budget(Strict):
         return self
 
 
+def _readings(value: object) -> tuple[KnobValue, ...] | Literal["all"]:
+    return "all" if value == "all" else values_of(value)
+
+
+def _rising(values: tuple[float, ...]) -> tuple[float, ...]:
+    if list(values) != sorted(set(values)):
+        raise ValueError("must rise. Write the smallest first, and each once")
+    return values
+
+
+Readings = Annotated[tuple[KnobValue, ...] | Literal["all"], PlainValidator(_readings)]
+
+
 def _each_once(values: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
     if len(set(values)) < len(values):
         raise ValueError("lists one twice. Keep one")
@@ -137,10 +151,51 @@ class Training(Strict):
         return self
 
 
+class Search(Strict):
+    """How designs are proposed.
+
+    told : points of one training that the sampler is told, at most
+    deterministic : propose in batches of a fixed size, and tell in the order of numbers, so that
+        any number of workers, killed or not, comes to the same table
+    batch : designs of one such batch: more workers than this have nothing to do
+    """
+
+    sampler: Literal["tpe", "nsga2", "random"] = "tpe"
+    told: Annotated[Count, Field(le=1000)] = 8
+    deterministic: Annotated[bool, Field(strict=True)] = False
+    batch: Annotated[Count, Field(le=1024)] = 4
+
+
+class Stopping(Strict):
+    """Which trainings are stopped early: see `dse.stopping`.
+
+    first : epochs before the first look      factor : between looks; one in so many goes on
+    """
+
+    first: Count = 1
+    factor: Annotated[Count, Field(ge=2, le=100)] = 3
+
+
+class Confirm(Strict):
+    """What is done to the points of the front at the end, beside measuring them on the test data.
+
+    epochs : of fine-tuning at the knobs that a point was read at; 0 = none
+    seeds : how often each is fine-tuned
+    """
+
+    epochs: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
+    seeds: Annotated[Count, Field(le=1000)] = 1
+
+
 class SweepConfig(Strict):
     """A sweep file with all defaults filled in.
 
     hardware : the first prices the objectives that name none
+    evaluate : knob that matters only at evaluation -> its values, each read from every training;
+        `time_steps: all` is every T' up to the trained T
+    share_widths : train each design once for all of these widths
+    stopping : None = every training goes to its end
+    warm_start : runs whose points the sampler is told before the first trial
     allow_uncounted : operators that a model may hold although nobody counts them
     """
 
@@ -154,6 +209,12 @@ class SweepConfig(Strict):
     hardware: Annotated[tuple[Text, ...], AfterValidator(not_empty)]
     budget: Budget
     training: Training = Training()
+    evaluate: dict[str, Readings] = Field({})
+    share_widths: Annotated[tuple[Positive, ...], AfterValidator(_rising)] = ()
+    search: Search = Search()
+    stopping: Stopping | None = None
+    confirm: Confirm = Confirm()
+    warm_start: tuple[Text, ...] = ()
     allow_uncounted: tuple[Text, ...] = ()
     workers: Annotated[Count, Field(le=1024)] = 1
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 0

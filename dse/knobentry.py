@@ -75,7 +75,8 @@ def _value(value: object) -> KnobValue:
         raise ValueError("must be a number or a word") from None
 
 
-def _values(value: object) -> tuple[KnobValue, ...]:
+def values_of(value: object) -> tuple[KnobValue, ...]:
+    """The values of a list, all different."""
     if not isinstance(value, list | tuple) or not value:
         raise ValueError("must be a list of values. Write [first, second]")
     values = tuple(_value(one) for one in value)
@@ -119,7 +120,7 @@ class KnobEntry(Strict):
 
     range: Annotated[Pair, PlainValidator(_pair)] | None = None
     log_range: Annotated[Pair, PlainValidator(_log_pair)] | None = None
-    choice: Annotated[tuple[KnobValue, ...], PlainValidator(_values)] | None = None
+    choice: Annotated[tuple[KnobValue, ...], PlainValidator(values_of)] | None = None
     fixed: Annotated[KnobValue, PlainValidator(_value)] | None = None
     step: Number | None = None
     when: When | None = None

@@ -143,21 +143,21 @@ class RunFolder:
                 records.append(TrialRecord.from_dict(json.loads(line)))
             except (ValueError, RecordError) as error:
                 raise RunFolderError(f"{self.records_file}:{index + 1}: {error}") from error
-        return sorted(records, key=lambda record: record.number)
+        return sorted(records, key=lambda record: record.key)
 
-    def append(self, record: TrialRecord) -> None:
-        """Add a record; it is on the disk when this returns. The caller holds the lock."""
+    def append(self, *records: TrialRecord) -> None:
+        """Add records; they are on the disk when this returns. The caller holds the lock."""
         repair_tail(self.records_file)
         with self.records_file.open("ab") as file:
-            file.write(_line(record))
+            file.write(b"".join(map(_line, records)))
             file.flush()
             os.fsync(file.fileno())
 
     def replace(self, changed: Sequence[TrialRecord]) -> None:
-        """Put records in the place of those with the same number. The caller holds the lock."""
-        by_number = {record.number: record for record in self.records()}
-        by_number.update({record.number: record for record in changed})
-        text = b"".join(_line(record) for record in by_number.values())
+        """Put records in the place of those with the same key. The caller holds the lock."""
+        by_key = {record.key: record for record in self.records()}
+        by_key.update({record.key: record for record in changed})
+        text = b"".join(_line(record) for record in by_key.values())
         write_atomically(self.records_file, text)
 
     def counts(self, record: TrialRecord) -> Mapping[str, Any]:

@@ -19,8 +19,10 @@ STATES: tuple[str, ...] = ("complete", "stopped", "failed", "refused")
 class TrialRecord:
     """One point of a sweep: what was tried, how it was measured, and what came out.
 
-    number : ours, from 0; it stays with the trial over restarts
-    parent : number of the training whose weights were read, None for a training of its own
+    number : of the training, ours, from 0; it stays with the trial over restarts
+    parent : number of the training whose weights were read, None for a training of its own; a
+        point with a parent bears its number
+    reading : which of the points of that training, from 1; None for the training itself
     state : `complete`, `stopped` (early), `failed` (see reason) or `refused` (before training)
     design : {"variant", "architecture", "knobs": {name: value}}
     metrics : {"validation": {"accuracy", "samples"} | None, "test": the same | None,
@@ -40,6 +42,7 @@ class TrialRecord:
     design: Mapping[str, Any]
     seed: int
     parent: int | None = None
+    reading: int | None = None
     point: Point = "trained"
     reason: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -53,8 +56,13 @@ class TrialRecord:
 
     @property
     def name(self) -> str:
-        """`17` for a training, as it is written after `RUN#`."""
-        return str(self.number)
+        """`17` for a training, `17.3` for a point read from it, as it is written after `RUN#`."""
+        return str(self.number) if self.reading is None else f"{self.number}.{self.reading}"
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What no other record of the run has, in the order of the table."""
+        return self.number, self.reading or 0
 
     @property
     def accuracy(self) -> float | None:
