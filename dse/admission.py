@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dse.errors import ConfigError, TrialFailure
 from dse.pricing import by_reason
-from dse.study import Sweep, default_design
+from dse.study import default_design
+from dse.sweep import Sweep
 from dse.trial import unpriced
 
 

@@ -160,7 +160,7 @@ class Search(Strict):
     batch : designs of one such batch: more workers than this have nothing to do
     """
 
-    sampler: Literal["tpe", "nsga2", "random"] = "tpe"
+    sampler: Literal["tpe", "gp", "random"] = "tpe"
     told: Annotated[Count, Field(le=1000)] = 8
     deterministic: Annotated[bool, Field(strict=True)] = False
     batch: Annotated[Count, Field(le=1024)] = 4

@@ -172,28 +172,28 @@ class RunFolder:
 
     @contextmanager
     def worker(self) -> Iterator[str]:
-        """Be a worker of this run: a name nobody else has, freed by the kernel when we die."""
+        """Be a worker of this run, under a name that nobody ever had; freed when we die."""
         self.workers.mkdir(parents=True, exist_ok=True)
-        host = socket.gethostname()
-        index = 0
-        while True:
-            name = f"{host}-{index}"
-            with (self.workers / name).open("a+") as file:
-                if try_lock(file.fileno()):
-                    try:
-                        yield name
-                    finally:
-                        file.truncate(0)
-                    return
-            index += 1
+        name = f"{socket.gethostname()}-{uuid.uuid4().hex[:6]}"
+        with self.lock():
+            for path in self.workers.iterdir():  # of workers that were killed
+                if not self.is_alive(path.name):
+                    path.unlink()
+            file = (self.workers / name).open("a+")
+            try_lock(file.fileno())
+        with file:
+            try:
+                yield name
+            finally:
+                (self.workers / name).unlink(missing_ok=True)
 
     def is_alive(self, worker: str) -> bool:
         """Whether a worker of this machine still runs."""
-        path = self.workers / worker
-        if not path.exists():
+        try:
+            with (self.workers / worker).open("r+") as file:
+                return not try_lock(file.fileno())
+        except FileNotFoundError:
             return False
-        with path.open("a+") as file:
-            return not try_lock(file.fileno())
 
     def say(self, worker: str, doing: Mapping[str, Any]) -> None:
         """Let the others see what a worker does. It is only for display."""
@@ -203,12 +203,12 @@ class RunFolder:
         """What the living workers do."""
         found = {}
         for path in sorted(self.workers.iterdir()) if self.workers.exists() else ():
-            text = path.read_text(encoding="utf-8")
-            if text and self.is_alive(path.name):
-                try:
+            try:
+                text = path.read_text(encoding="utf-8")
+                if text and self.is_alive(path.name):
                     found[path.name] = json.loads(text)
-                except ValueError:
-                    continue  # caught while it was being written
+            except (FileNotFoundError, ValueError):
+                continue  # it ended just now, or was caught while it was writing
         return found
 
 

@@ -47,6 +47,23 @@ def excesses(record: TrialRecord, config: SweepConfig) -> dict[str, float]:
     }
 
 
+def spread(values: Sequence[Sequence[float]], config: SweepConfig, most: int) -> list[int]:
+    """Places of at most so many points that no other dominates, spread over that front.
+
+    values : (points, objectives), finite. Both ends of the first objective come first.
+    """
+    if not values:
+        return []
+    able = pareto.non_dominated(np.array(values), [one.goal for one in config.objectives])
+    left = sorted(np.flatnonzero(able).tolist(), key=lambda i: (*values[i], i))
+    chosen = [left[-1]] if config.objectives[0].goal == "max" else [left[0]]
+    if len(left) > 1 and most > 1:
+        chosen.append(left[0] if chosen[0] == left[-1] else left[-1])
+    inner = left[1:-1]
+    room = min(max(0, most - len(chosen)), len(inner))
+    return chosen + [inner[(2 * i + 1) * len(inner) // (2 * room)] for i in range(room)]
+
+
 def front(records: Sequence[TrialRecord], config: SweepConfig) -> tuple[TrialRecord, ...]:
     """The complete records within all limits that no other one dominates, most accurate first."""
     return points.front(records, objectives(config))

@@ -125,6 +125,20 @@ class Space:
             chosen[parameter] = default if domain.contains(default) else domain.middle()
         return chosen
 
+    def parameters(self, design: Design) -> dict[str, KnobValue] | None:
+        """The parameters by which a design is suggested; None if it is none of this space."""
+        values = design.values
+        if design.variant not in self.domains or design.architecture != self.architecture:
+            return None
+        chosen: dict[str, KnobValue] = {"variant": design.variant} if len(self.variants) > 1 else {}
+        for knob, domain in self.domains[design.variant].items():
+            value = values.pop(knob, None)
+            if value is None or not domain.contains(value):
+                return None
+            if not isinstance(domain, Fixed):
+                chosen[self._parameter(design.variant, knob)] = value
+        return None if values else chosen
+
     def _domains_of(self, knob: str) -> dict[str, Domain]:
         return {
             variant: domains[knob] for variant, domains in self.domains.items() if knob in domains

@@ -24,13 +24,18 @@ def open_study(folder: RunFolder, config: SweepConfig, storage: str | None) -> o
     Raises StorageError if the URL leads nowhere.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    goals = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
     return optuna.create_study(
         study_name=f"{config.name}-{folder.settings()['id']}",
         storage=_journal(folder) if storage is None else reach(storage),
-        directions=[goals[objective.goal] for objective in config.objectives],
+        directions=directions(config),
         load_if_exists=True,
     )
+
+
+def directions(config: SweepConfig) -> list[StudyDirection]:
+    """Which way each objective of a sweep is better, in Optuna's words."""
+    goals = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+    return [goals[objective.goal] for objective in config.objectives]
 
 
 def reach(url: str) -> BaseStorage:

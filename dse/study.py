@@ -1,89 +1,40 @@
-"""The study: asks Optuna for designs, trains them in one or many processes, and never loses one.
-
-A record is on the disk before Optuna is told. Trials are handed out under a kernel lock of the run
-folder; a trial whose worker died is handed out again under its old number with its old knobs.
-"""
+"""The study: trains the designs of a sweep in one or many processes, and measures the front."""
 
 from __future__ import annotations
 
-import itertools
 import logging
-import math
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum, auto
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from multiprocessing.context import SpawnProcess
 from typing import Any, cast
 
 import optuna
 import torch
-from optuna.trial import FrozenTrial, TrialState
 
 from dse.config import SweepConfig
 from dse.design import Design
+from dse.dispatch import Dispatch, Handed, Job
 from dse.errors import CheckpointError, DseError, RunFolderError
 from dse.processes import one_thread_each, unheard
-from dse.runfolder import RunFolder
-from dse.seeding import trial_seed
-from dse.selection import (
-    COUNTED,
-    best_of_each_variant,
-    excesses,
-    front,
-    objective_values,
-    planned,
-)
-from dse.space import Space, suggest
+from dse.selection import best_of_each_variant, front
+from dse.space import suggest
 from dse.storage import open_study
+from dse.sweep import Sweep
 from dse.training import machine
 from dse.training.loop import EpochResult
-from dse.training.resume import discard
-from dse.trial import Recipe, checkpoint_file, measure_epoch_s, measure_test, run_trial
+from dse.trial import measure_epoch_s, measure_test, run_trial
 from reports.record import TrialRecord
 
 _log = logging.getLogger(__name__)
 _LOOK_AGAIN_S = 0.5
+_RENEW_S = 10.0  # a lease, while a training gets on
 _TELL_AGAIN_S, _TELLS = 1.0, 10  # before a worker that does not stop is ended
-
-
-class _Handed(Enum):
-    """Why there is no next design: the budget is spent, or others are training the rest of it."""
-
-    ALL = auto()
-    TO_OTHERS = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A design to train."""
-
-    optuna_number: int
-    number: int
-    design: Design
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """A sweep and where it is kept.
-
-    storage : URL of an Optuna storage; None = the journal in the run folder
-    """
-
-    folder: RunFolder
-    recipe: Recipe
-    space: Space
-    storage: str | None = None
-
-    @property
-    def config(self) -> SweepConfig:
-        """The sweep file."""
-        return self.recipe.config
 
 
 def begin(sweep: Sweep) -> None:
@@ -159,12 +110,13 @@ def work(sweep: Sweep, *, is_wanted: Callable[[], bool] = lambda: True) -> None:
     try:
         with sweep.folder.worker() as worker:
             study = open_study(sweep.folder, sweep.config, sweep.storage)
+            dispatch = Dispatch(sweep, study, worker)
             while True:
-                job = _next(sweep, study, worker)
-                if job is _Handed.ALL:
+                job = dispatch.next()
+                if job is Handed.ALL:
                     return
-                if isinstance(job, _Job):
-                    _train(sweep, study, worker, job, is_wanted)
+                if isinstance(job, Job):
+                    _train(dispatch, sweep, worker, job, is_wanted)
                 else:
                     time.sleep(_LOOK_AGAIN_S)
                     if not is_wanted():
@@ -174,13 +126,18 @@ def work(sweep: Sweep, *, is_wanted: Callable[[], bool] = lambda: True) -> None:
 
 
 def _train(
-    sweep: Sweep, study: optuna.Study, worker: str, job: _Job, is_wanted: Callable[[], bool]
+    dispatch: Dispatch, sweep: Sweep, worker: str, job: Job, is_wanted: Callable[[], bool]
 ) -> None:
     folder = sweep.folder
     folder.say(worker, _doing(job, sweep.config, None))
+    renewed_s = time.monotonic()
 
     def on_epoch(result: EpochResult) -> None:
+        nonlocal renewed_s
         folder.say(worker, _doing(job, sweep.config, result))
+        if time.monotonic() - renewed_s > _RENEW_S:
+            dispatch.renew(job, result.epoch)
+            renewed_s = time.monotonic()
         if not is_wanted():
             raise KeyboardInterrupt
 
@@ -194,10 +151,8 @@ def _train(
         on_epoch=on_epoch,
         is_resumed=True,
     )
-    with folder.lock():
-        folder.append(record)
-        discard(checkpoint_file(folder.path, job.number))
-        _tell(study, job.optuna_number, record, sweep.config)
+    if not dispatch.finish(job, [record]):
+        _log.warning("trial %d was taken over by another worker, whose result counts", job.number)
 
 
 def finish(
@@ -253,113 +208,7 @@ def default_design(sweep: Sweep, variant: str) -> Design:
     return suggest(trial, sweep.space)
 
 
-def _next(sweep: Sweep, study: optuna.Study, worker: str) -> _Job | _Handed:
-    """Take the next design, if the budget has one left."""
-    folder, config = sweep.folder, sweep.config
-    with folder.lock():
-        records = folder.records()
-        running = _reconcile(folder, study, records, config, worker)
-        if _is_spent(records, 0, sweep):
-            return _Handed.ALL
-        if _is_spent(records, running, sweep):
-            return _Handed.TO_OTHERS
-        taken = {record.number for record in records} | _numbers(study)
-        number = max(taken, default=-1) + 1
-        waiting = [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.WAITING]
-        if waiting:  # what a dead worker held goes first
-            number = waiting[0].user_attrs.get("number", number)
-        elif config.budget.repeats is not None:
-            number = _queue_repeat(sweep.space, study, taken)
-        elif number < len(config.variants):  # then the default design of each variant
-            study.enqueue_trial(sweep.space.default(config.variants[number]))
-        # a sampler of its own for every number: the same proposals after a restart
-        study.sampler = optuna.samplers.TPESampler(seed=trial_seed(config.seed, number))
-        trial = study.ask()
-        trial.set_user_attr("number", number)
-        design = suggest(trial, sweep.space)
-        # said last: only what has a worker has all its knobs
-        trial.set_user_attr("worker", worker)
-        return _Job(trial.number, number, design)
-
-
-def _queue_repeat(space: Space, study: optuna.Study, taken: Collection[int]) -> int:
-    """Queue the next training of a sweep with repeats: every design once, then each again.
-
-    A number stands for a design and a repeat, so the first that nobody has is next.
-    """
-    number = next(free for free in itertools.count() if free not in taken)
-    study.enqueue_trial(space.nth(number % (space.size() or 1)), user_attrs={"number": number})
-    return number
-
-
-def _is_spent(records: Sequence[TrialRecord], running: int, sweep: Sweep) -> bool:
-    config, trials = sweep.config, planned(sweep.config, sweep.space)
-    counted = [record for record in records if record.state in COUNTED]
-    if config.budget.repeats is not None:  # a number is a design and a repeat, whatever came of it
-        counted = [record for record in records if record.number < (trials or 0)]
-    if trials is not None:
-        return len(counted) + running >= trials
-    spent_s = sum(record.times["total_s"] for record in counted)
-    return bool(spent_s >= 3600 * (config.budget.cpu_hours or 0.0))
-
-
-def _reconcile(
-    folder: RunFolder,
-    study: optuna.Study,
-    records: Sequence[TrialRecord],
-    config: SweepConfig,
-    me: str,
-) -> int:
-    """Bring the study up to the records, and put back what dead workers held.
-
-    me : the worker that asks for its next trial: what runs under its name is of a dead namesake
-    Returns how many trials living workers are training.
-    """
-    recorded = {record.optuna_number: record for record in records}
-    running = 0
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        worker = trial.user_attrs.get("worker")
-        if trial.number in recorded:
-            discard(checkpoint_file(folder.path, recorded[trial.number].number))
-            _tell(study, trial.number, recorded[trial.number], config)
-        elif worker not in (None, me) and folder.is_alive(worker):
-            running += 1
-        else:
-            study.tell(trial.number, state=TrialState.FAIL)
-            _put_back(study, trial)
-    return running
-
-
-def _put_back(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Queue a trial that died, under its number: with its knobs, or to be proposed again.
-
-    What a killed process had proposed in part is dropped: the rest would come out otherwise.
-    """
-    is_whole = "worker" in trial.user_attrs
-    knobs = trial.params if is_whole else trial.system_attrs.get("fixed_params", {})
-    number = trial.user_attrs.get("number")
-    if number is not None or knobs:
-        study.enqueue_trial(knobs, user_attrs={} if number is None else {"number": number})
-
-
-def _numbers(study: optuna.Study) -> set[int]:
-    trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
-    return {trial.user_attrs["number"] for trial in trials if "number" in trial.user_attrs}
-
-
-def _tell(study: optuna.Study, number: int, record: TrialRecord, config: SweepConfig) -> None:
-    """Tell Optuna of a record that is on the disk."""
-    values = objective_values(record, config)
-    if record.state != "complete" or not all(math.isfinite(value) for value in values):
-        study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
-        return
-    frozen = study.get_trials(deepcopy=False)[number]
-    for name, excess in excesses(record, config).items():
-        optuna.Trial(study, frozen._trial_id).set_constraint(name, excess)
-    study.tell(number, values, skip_if_finished=True)
-
-
-def _doing(job: _Job, config: SweepConfig, result: EpochResult | None) -> dict[str, Any]:
+def _doing(job: Job, config: SweepConfig, result: EpochResult | None) -> dict[str, Any]:
     """What others may know of a trial under way; before its first epoch it has no results."""
     epochs = config.training.epochs
     doing: dict[str, Any] = {

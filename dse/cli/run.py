@@ -14,7 +14,7 @@ from dse.cli import terminal
 if TYPE_CHECKING:
     from dse.config import SweepConfig
     from dse.runfolder import RunFolder
-    from dse.study import Sweep
+    from dse.sweep import Sweep
     from reports.record import TrialRecord
 
 
@@ -74,8 +74,9 @@ def run(
     from dse.cli.target import pick_device
     from dse.processes import cores
     from dse.storage import reach
-    from dse.study import Sweep, begin, finish
+    from dse.study import begin, finish
     from dse.study import run as run_study
+    from dse.sweep import Sweep
     from dse.trial import Recipe
 
     recipe = Recipe(config, data_dir, pick_device(device))

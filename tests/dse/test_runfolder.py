@@ -82,7 +82,15 @@ def test_two_workers_have_two_names_and_a_dead_one_is_known(folder):
     assert not folder.is_alive("nobody")
     assert folder.doing() == {}
     with folder.worker() as again:
-        assert again == first
+        assert again not in (first, second)
+
+
+def test_what_a_killed_worker_left_is_swept_away(folder):
+    (folder.workers / "host-dead").write_text('{"number": 3}')
+    assert folder.doing() == {}
+    with folder.worker() as name:
+        assert [path.name for path in folder.workers.iterdir()] == [name]
+    assert list(folder.workers.iterdir()) == []
 
 
 def test_counts_that_are_gone(folder):

@@ -9,12 +9,13 @@ from rich.console import Console
 from dse import inventory
 from dse.cli import progress
 from dse.design import Design
+from dse.dispatch import Job
 from dse.runfolder import RunFolder
-from dse.study import _doing, _Job
+from dse.study import _doing
 from dse.training.loop import EpochResult
 from reports.record import TrialRecord
 
-JOB = _Job(0, 3, Design.of("snn", "mlp", {}))
+JOB = Job(0, 3, Design.of("snn", "mlp", {}))
 RESULT = EpochResult(2, 0.5, 0.875, 100.0, 0.01, 10.0, 30.0, {"a": 0.1, "b": 0.3})
 
 
@@ -55,7 +56,7 @@ def test_with_repeats_a_trial_is_named_by_what_sets_its_design_apart() -> None:
     assert progress._line(record, 4, repeats, 6, None) == (
         "[4 of 6] #3 snn time_steps=1: failed: no price"
     )
-    job = _doing(_Job(0, 3, Design.of("snn", "mlp", knobs)), repeats, None)
+    job = _doing(Job(0, 3, Design.of("snn", "mlp", knobs)), repeats, None)
     assert progress.under_way(job, repeats) == "#3 snn time_steps=1"
 
 

@@ -1,0 +1,225 @@
+"""Dispatch: what is handed out, what is taken over, and what counts against the budget."""
+
+import os
+
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from dse import inventory
+from dse.design import Design
+from dse.dispatch import MOST_DEATHS, Dispatch, Handed, Job
+from dse.runfolder import RunFolder
+from dse.storage import open_study
+from dse.study import begin
+from dse.sweep import Sweep
+from dse.trial import Recipe, checkpoint_file
+from reports.record import TrialRecord
+
+FINITE = (
+    "space.learning_rate=0.01",
+    "space.threshold=1.0",
+    "space.time_steps={choice: [1, 4]}",
+    "variants=[ann, snn]",
+)
+ROUND = [("ann", None), ("snn", 1), ("snn", 4)]
+
+
+@pytest.fixture
+def sweep_of(tmp_path):
+    def made(*overrides):
+        config = inventory.load_sweep("smoke", overrides)
+        folder = RunFolder(tmp_path)
+        folder.begin("name: smoke\n")
+        one = Sweep(folder, Recipe(config), inventory.space(config))
+        begin(one)
+        return one
+
+    return made
+
+
+def desk(one, worker):
+    """As a process of its own has it: a study that was just opened."""
+    return Dispatch(one, open_study(one.folder, one.config, one.storage), worker)
+
+
+def trials(one):
+    return open_study(one.folder, one.config, one.storage).trials
+
+
+def record_of(job, accuracy=None, state="failed"):
+    done = accuracy is not None
+    return TrialRecord(
+        job.number,
+        "complete" if done else state,
+        job.design.variant,
+        job.design.to_dict(),
+        seed=0,
+        reason=None if done else "not trained here",
+        metrics={"validation": {"accuracy": accuracy, "samples": 60}, "test": None} if done else {},
+        energy={"cmos45-fp32": {"total_pj": 1e3 * (1 + job.number)}} if done else {},
+        times={"total_s": 1.0},
+        optuna_number=job.optuna_number,
+    )
+
+
+def known(job):
+    return job.number, job.design.variant, job.design.values.get("time_steps")
+
+
+def drained(one, worker, accuracy=None):
+    jobs = []
+    while isinstance(job := desk(one, worker).next(), Job):
+        jobs.append(job)
+        assert desk(one, worker).finish(job, [record_of(job, accuracy)])
+    return jobs, job
+
+
+def test_the_default_designs_come_first(sweep_of):
+    one = sweep_of("budget.trials=9")
+    begin(one)
+    with one.folder.worker() as worker:
+        jobs, last = drained(one, worker, 0.5)
+    assert last is Handed.ALL
+    assert [job.number for job in jobs] == list(range(9))
+    assert [job.optuna_number for job in jobs] == list(range(9))
+    assert [job.design.variant for job in jobs[:4]] == ["ann", "bnn", "snn", "s2nn"]
+    assert len({job.design for job in jobs}) == 9
+    assert [trial.state for trial in trials(one)] == [TrialState.COMPLETE] * 9
+    assert trials(one)[3].values == [0.5, 4e3]
+
+
+def test_a_trial_that_died_is_taken_over_as_it_is(sweep_of):
+    one = sweep_of()
+    with one.folder.worker() as worker:
+        job = desk(one, worker).next()
+    # the worker is gone: the next one gets the same trial
+    with one.folder.worker() as worker:
+        assert desk(one, worker).next() == job
+        assert desk(one, worker).finish(job, [record_of(job)])
+    assert len(trials(one)) == 1
+
+
+def test_who_was_taken_for_dead_cannot_record_a_second_time(sweep_of):
+    one = sweep_of("budget.trials=1")
+    with one.folder.worker() as gone:
+        job = desk(one, gone).next()
+    with one.folder.worker() as worker:
+        assert desk(one, worker).next() == job
+        assert not desk(one, gone).finish(job, [record_of(job, 0.1)])
+        assert desk(one, worker).finish(job, [record_of(job, 0.2)])
+        assert not desk(one, worker).finish(job, [record_of(job, 0.3)])
+    assert [record.accuracy for record in one.folder.records()] == [0.2]
+
+
+def test_what_others_are_training_is_waited_for_and_not_handed_out_twice(sweep_of):
+    one = sweep_of("budget.trials=1")
+    with one.folder.worker() as first, one.folder.worker() as second:
+        assert desk(one, first).next().number == 0
+        assert desk(one, second).next() is Handed.TO_OTHERS
+
+
+def test_a_training_that_kills_its_workers_is_given_up_by_name(sweep_of):
+    one = sweep_of("budget.trials=2")
+    for _ in range(MOST_DEATHS):
+        with one.folder.worker() as worker:
+            assert desk(one, worker).next().number == 0
+    with one.folder.worker() as worker:
+        assert desk(one, worker).next().number == 1
+    [record] = one.folder.records()
+    assert (record.number, record.state) == (0, "failed")
+    assert "3 workers in turn were killed" in record.reason
+
+
+def test_a_training_that_gets_on_between_deaths_is_not_given_up(sweep_of):
+    one = sweep_of("budget.trials=2")
+    saved = checkpoint_file(one.folder.path, 0)
+    saved.parent.mkdir(parents=True)
+    for epoch in range(3 * MOST_DEATHS):
+        with one.folder.worker() as worker:
+            assert desk(one, worker).next().number == 0
+            saved.write_text("an epoch")
+            os.utime(saved, (epoch, epoch))
+
+
+def test_a_trial_that_somebody_else_put_into_the_study_is_not_ours(sweep_of):
+    one = sweep_of("budget.trials=1")
+    study = open_study(one.folder, one.config, one.storage)
+    study.add_trial(create_trial(state=TrialState.RUNNING, params={}, distributions={}))
+    with one.folder.worker() as worker:
+        assert desk(one, worker).next().number == 0
+    assert [trial.state for trial in trials(one)] == [TrialState.FAIL, TrialState.RUNNING]
+
+
+def test_no_design_is_trained_twice_and_a_space_that_is_empty_ends_the_sweep(sweep_of):
+    one = sweep_of("budget.trials=20", *FINITE)
+    with one.folder.worker() as worker:
+        jobs, last = drained(one, worker, 0.5)
+    assert last is Handed.ALL
+    assert sorted(known(job)[1:] for job in jobs) == sorted(ROUND)
+
+
+def test_repeats_train_every_design_once_before_any_again(sweep_of):
+    one = sweep_of("budget={repeats: 2}", *FINITE)
+    with one.folder.worker() as worker:
+        jobs, last = drained(one, worker)
+    assert last is Handed.ALL
+    assert [known(job) for job in jobs] == [(i, *ROUND[i % 3]) for i in range(6)]
+
+
+def test_a_repeat_that_died_is_trained_again_and_the_rest_keeps_its_order(sweep_of):
+    one = sweep_of("budget={repeats: 2}", *FINITE)
+    with one.folder.worker() as second:
+        with one.folder.worker() as third:
+            assert known(desk(one, third).next()) == (0, *ROUND[0])
+            job = desk(one, second).next()
+            assert known(job) == (1, *ROUND[1])
+            assert desk(one, second).finish(job, [record_of(job)])
+        # the third was killed with number 0 in its hands
+        jobs, last = drained(one, second)
+    assert [known(job) for job in jobs] == [(i, *ROUND[i % 3]) for i in (0, 2, 3, 4, 5)]
+    assert last is Handed.ALL
+
+
+def test_others_wait_for_the_last_repeat(sweep_of):
+    one = sweep_of("budget={repeats: 1}", *FINITE, "variants=[ann]", "space={}")
+    with one.folder.worker() as first, one.folder.worker() as second:
+        assert known(desk(one, first).next()) == (0, "ann", None)
+        assert desk(one, second).next() is Handed.TO_OTHERS
+
+
+def test_a_batch_is_proposed_from_earlier_batches_whoever_trains_it(sweep_of):
+    tables = []
+    for order in ((0, 1, 2, 3), (3, 1, 0, 2)):
+        one = sweep_of("budget.trials=24", "search={deterministic: true, batch: 4}")
+        for path in (one.folder.records_file, one.folder.journal_file):
+            path.unlink(missing_ok=True)
+        begin(one)
+        with one.folder.worker() as first, one.folder.worker() as second:
+            for _ in range(6):
+                jobs = [desk(one, first).next() for _ in range(4)]
+                assert desk(one, second).next() is Handed.TO_OTHERS
+                for place in order:
+                    job = jobs[place]
+                    finished = record_of(job, 0.1 * (job.number % 7))
+                    assert desk(one, first).finish(job, [finished])
+        tables.append([record.design for record in one.folder.records()])
+    assert tables[0] == tables[1]
+    assert len(tables[0]) == 24
+
+
+def test_a_batch_does_not_depend_on_who_is_ready_first(sweep_of):
+    one = sweep_of("budget.trials=12", "search={deterministic: true, batch: 4}")
+    with one.folder.worker() as worker:
+        alone, _ = drained(one, worker, 0.5)
+    for path in (one.folder.records_file, one.folder.journal_file):
+        path.unlink()
+    begin(one)
+    with one.folder.worker() as worker:
+        together = []
+        for _ in range(3):
+            jobs = [desk(one, worker).next() for _ in range(4)]
+            for job in jobs:
+                desk(one, worker).finish(job, [record_of(job, 0.5)])
+            together += jobs
+    assert [job.design for job in together] == [job.design for job in alone]
+    assert all(isinstance(job.design, Design) for job in alone)
