@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from dse.errors import RunFolderError
-from dse.safefile import kernel_lock, repair_tail, try_lock, write_atomically
-from reports.errors import RecordError
+from dse.recordfile import RecordFile, record_file
+from dse.safefile import append_whole, kernel_lock, repair_tail, try_lock, write_atomically
 from reports.record import TrialRecord
 
 _PACKAGES = ("dse", "torch", "optuna", "numpy", "scikit-learn", "fvcore")
@@ -130,32 +130,38 @@ class RunFolder:
         return found
 
     def records(self) -> list[TrialRecord]:
-        """All records, by number; a line that was cut off while it was written is left out.
+        """All records, by number; what was cut off while it was written is left out.
 
-        Raises RunFolderError if a line in the middle is damaged.
+        Only what is new is read, so it may be asked often. Raises RunFolderError if a line is
+        damaged.
         """
-        if not self.records_file.exists():
-            return []
-        lines = self.records_file.read_bytes().split(b"\n")
-        records = []
-        for index, line in enumerate(lines[:-1]):
-            try:
-                records.append(TrialRecord.from_dict(json.loads(line)))
-            except (ValueError, RecordError) as error:
-                raise RunFolderError(f"{self.records_file}:{index + 1}: {error}") from error
-        return sorted(records, key=lambda record: record.key)
+        return record_file(self.records_file).records()
 
     def append(self, *records: TrialRecord) -> None:
-        """Add records; they are on the disk when this returns. The caller holds the lock."""
+        """Add a training with its points, or points of one that is there; all of them or none.
+
+        They are on the disk when this returns. The caller holds the lock. Raises RunFolderError if
+        the disk does not take them; the file is then as it was.
+        """
         repair_tail(self.records_file)
-        with self.records_file.open("ab") as file:
-            file.write(b"".join(map(_line, records)))
-            file.flush()
-            os.fsync(file.fileno())
+        if not record_file(self.records_file).is_clean():
+            self.replace(())
+        # a training makes its points valid, so it is written last
+        ordered = sorted(records, key=lambda record: (record.reading is None, record.key))
+        try:
+            append_whole(self.records_file, b"".join(map(_line, ordered)))
+        except OSError as error:
+            numbers = ", ".join(sorted({str(record.number) for record in records}))
+            raise RunFolderError(
+                f"{self.records_file}: the record of trial {numbers} cannot be written: "
+                f"{error.strerror or error}: there must be room, and leave to write; all that was "
+                "written before is whole"
+            ) from error
 
     def replace(self, changed: Sequence[TrialRecord]) -> None:
         """Put records in the place of those with the same key. The caller holds the lock."""
-        by_key = {record.key: record for record in self.records()}
+        # read anew: somebody may have mended a line by hand
+        by_key = {record.key: record for record in RecordFile(self.records_file).records()}
         by_key.update({record.key: record for record in changed})
         text = b"".join(_line(record) for record in by_key.values())
         write_atomically(self.records_file, text)

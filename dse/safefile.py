@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_LOOKED_AT = 1 << 16  # bytes: more than a line
+
 
 @contextmanager
 def kernel_lock(path: Path) -> Iterator[None]:
@@ -20,18 +22,46 @@ def kernel_lock(path: Path) -> Iterator[None]:
 
 
 def repair_tail(path: Path) -> None:
-    """Cut off a last line that was not written to its end (a full disk, a power cut)."""
+    """Cut off last lines that are not whole. Nobody else may be writing the file."""
     if not path.exists():
         return
     with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
-        if size == 0:
-            return
-        file.seek(size - 1)
-        if file.read(1) == b"\n":
+        file.seek(-min(size, _LOOKED_AT), os.SEEK_END)
+        end = file.read()
+        if not end or (end.endswith(b"\n") and b"\0" not in end):
             return
         file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
+        file.truncate(sum(len(line) + 1 for line in whole_lines(file.read())))
+
+
+def whole_lines(data: bytes) -> list[bytes]:
+    """The lines of a file of text without those at its end that were not written to their end.
+
+    A full disk leaves a part of a line; a power cut may leave the new length of the file, and zeros
+    in the place of its new bytes.
+    """
+    lines = data.split(b"\n")[:-1]
+    while lines and b"\0" in lines[-1]:
+        lines.pop()
+    return lines
+
+
+def append_whole(path: Path, data: bytes) -> None:
+    """Add bytes to a file and to the disk, all of them or none. Nobody else may be writing it.
+
+    Raises OSError if the disk does not take them; the file is then as it was.
+    """
+    with path.open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

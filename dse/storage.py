@@ -58,7 +58,10 @@ def reach(url: str) -> BaseStorage:
 
 def _journal(folder: RunFolder) -> JournalStorage:
     path = str(folder.journal_file)
-    return JournalStorage(JournalFileBackend(path, lock_obj=_KernelLock(path)))
+    lock = _KernelLock(path)
+    lock.acquire()  # which mends the journal before it is read
+    lock.release()
+    return JournalStorage(JournalFileBackend(path, lock_obj=lock))
 
 
 class _KernelLock(JournalFileOpenLock):

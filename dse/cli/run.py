@@ -117,6 +117,7 @@ def run(
         begin(prepared)
         with progress.shown(folder, config):
             run_study(prepared, workers)
+        _say_used_up(prepared)
         measured = "the front, and the best of each variant,"
         if config.budget.repeats is not None:
             measured = "every trained network"
@@ -131,6 +132,18 @@ def run(
         terminal.say(f"to go on: {shlex.join(['dse', *sys.argv[1:]])}")
         raise typer.Exit(130) from None
     _end(folder, config, records, no_report, as_json)
+
+
+def _say_used_up(sweep: Sweep) -> None:
+    """A space with fewer designs than the budget has trials ends a sweep early."""
+    from dse.dispatch import is_spent
+
+    size = sweep.space.size()
+    if size is not None and not is_spent(sweep.folder.records(), 0, sweep):
+        terminal.say(
+            f"all {size} designs of the space are trained, and none twice: the rest of the budget "
+            "is left (`budget: {repeats: N}` trains each N times)"
+        )
 
 
 def _folder(config: SweepConfig, out: Path | None) -> RunFolder:

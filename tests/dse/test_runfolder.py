@@ -35,18 +35,6 @@ def test_records_come_back_by_number(folder):
     assert len(folder.records_file.read_text().splitlines()) == 3
 
 
-def test_cut_at_every_byte_of_the_last_record(folder):
-    folder.append(record(0))
-    folder.append(record(1))
-    whole = folder.records_file.read_bytes()
-    first = whole.index(b"\n") + 1
-    for length in range(first, len(whole)):
-        folder.records_file.write_bytes(whole[:length])
-        assert folder.records() == [record(0)]
-        folder.append(record(2))
-        assert folder.records() == [record(0), record(2)]
-
-
 def test_a_damaged_line_in_the_middle_is_told(folder):
     folder.append(record(0))
     folder.append(record(1))
