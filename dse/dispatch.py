@@ -29,6 +29,7 @@ from dse.space import suggest
 from dse.sweep import Sweep
 from dse.training.resume import discard
 from dse.trial import checkpoint_file
+from dse.warmstart import kept
 from reports.record import TrialRecord
 
 # So often a training may take its worker with it, without getting on, before it is given up.
@@ -60,7 +61,7 @@ class Dispatch:
     def __init__(self, sweep: Sweep, study: optuna.Study, worker: str) -> None:
         self._sweep, self._study, self._worker = sweep, study, worker
         self._folder, self._config = sweep.folder, sweep.config
-        self._proposer = Proposer(sweep.config, sweep.space)
+        self._proposer = Proposer(sweep.config, sweep.space, kept(sweep.folder))
 
     def next(self) -> Job | Handed:
         """Take the next design, if the budget has one left."""

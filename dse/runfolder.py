@@ -46,6 +46,11 @@ class RunFolder:
         return self.path / "records.jsonl"
 
     @property
+    def warm_file(self) -> Path:
+        """Points of earlier runs that the sampler is told first."""
+        return self.path / "warm.jsonl"
+
+    @property
     def journal_file(self) -> Path:
         """The Optuna storage, unless another one was asked for."""
         return self.path / "study.journal"

@@ -17,6 +17,7 @@ from typing import Any, cast
 import optuna
 import torch
 
+from dse import warmstart
 from dse.config import SweepConfig
 from dse.design import Design
 from dse.dispatch import Dispatch, Handed, Job
@@ -37,14 +38,16 @@ _RENEW_S = 10.0  # a lease, while a training gets on
 _TELL_AGAIN_S, _TELLS = 1.0, 10  # before a worker that does not stop is ended
 
 
-def begin(sweep: Sweep) -> None:
-    """Make the study, or take it up.
+def begin(sweep: Sweep) -> list[str]:
+    """Make the study, or take it up; what to tell of the runs that it starts from.
 
     Only the parent calls this: two processes that make the same study at once may fail.
-    Raises StorageError if there is no such storage.
+    Raises StorageError if there is no such storage, TargetError for a warm start from no run.
     """
     with sweep.folder.lock():
+        told = warmstart.keep(sweep.folder, sweep.config, sweep.space)
         open_study(sweep.folder, sweep.config, sweep.storage)
+    return told
 
 
 def run(sweep: Sweep, workers: int) -> None:

@@ -114,7 +114,8 @@ def run(
     if workers > 1:
         terminal.say(f"starting {workers} workers")
     try:
-        begin(prepared)
+        for line in begin(prepared):
+            terminal.say(line)
         with progress.shown(folder, config):
             run_study(prepared, workers)
         _say_used_up(prepared)
