@@ -60,7 +60,7 @@ def record(folder: Path) -> dict[str, object]:
 
 def timeless(row: dict[str, object]) -> dict[str, object]:
     """Without times and notes, and without the number that Optuna gave: the kill has used one."""
-    return {k: v for k, v in row.items() if k not in ("times", "notes", "optuna_number")}
+    return {k: v for k, v in row.items() if k not in ("times", "notes", "worker")}
 
 
 @pytest.fixture(scope="module")

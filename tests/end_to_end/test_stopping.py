@@ -21,10 +21,9 @@ def records(folder, name):
 
 
 def comparable(rows):
-    """Without times, and without the number that Optuna gave: a killed trial has used up one."""
+    """Without times, and without the name of the worker."""
     return [
-        {key: value for key, value in row.items() if key not in ("times", "optuna_number")}
-        for row in rows
+        {key: value for key, value in row.items() if key not in ("times", "worker")} for row in rows
     ]
 
 
