@@ -17,7 +17,7 @@ from pydantic import (
 
 from dse import sweepfile
 from dse.design import KnobValue
-from dse.domain import SpaceEntry
+from dse.domain import Fixed, SpaceEntry
 from dse.errors import ConfigError
 from dse.knobentry import KnobEntries, KnobEntry, Number, Strict, Text, not_empty, number, values_of
 from dse.training.settings import Augmentation, OptimizerName, Precision, ScheduleName
@@ -96,6 +96,8 @@ def _readings(value: object) -> tuple[KnobValue, ...] | Literal["all"]:
 def _rising(values: tuple[float, ...]) -> tuple[float, ...]:
     if list(values) != sorted(set(values)):
         raise ValueError("must rise. Write the smallest first, and each once")
+    if len(values) == 1:
+        raise ValueError("has one width, which shares nothing. Write two at least")
     return values
 
 
@@ -193,7 +195,7 @@ class SweepConfig(Strict):
     hardware : the first prices the objectives that name none
     evaluate : knob that matters only at evaluation -> its values, each read from every training;
         `time_steps: all` is every T' up to the trained T
-    share_widths : train each design once for all of these widths
+    share_widths : train each design once for all of these widths; it then has the largest
     stopping : None = every training goes to its end
     warm_start : runs whose points the sampler is told before the first trial
     allow_uncounted : operators that a model may hold although nobody counts them
@@ -221,10 +223,13 @@ class SweepConfig(Strict):
 
     def entries(self) -> dict[str, tuple[SpaceEntry, ...]]:
         """What the sweep says about each knob, one entry a group of network families."""
-        return {
+        entries = {
             knob: tuple(one.entry() for one in ([said] if isinstance(said, KnobEntry) else said))
             for knob, said in self.space.items()
         }
+        if self.share_widths:
+            entries["width"] = (SpaceEntry(Fixed(self.share_widths[-1])),)
+        return entries
 
 
 def load_sweep(

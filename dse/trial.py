@@ -21,6 +21,7 @@ from dse.data import splits
 from dse.data.splits import Part, Splits
 from dse.design import Design
 from dse.errors import (
+    BuildFailure,
     CheckpointError,
     DivergedFailure,
     NotFiniteError,
@@ -28,6 +29,7 @@ from dse.errors import (
     TrialFailure,
     UncountedFailure,
 )
+from dse.networks.slimmable import Slimmable
 from dse.neurons import kernel
 from dse.pricing import admit, missing, price
 from dse.safefile import write_atomically
@@ -84,6 +86,11 @@ def build(design: Design, data: Splits) -> nn.Module:
     return family.load(design.variant).build(design, data.input_shape, data.classes)
 
 
+def at_width(design: Design, width: float) -> Design:
+    """The same design of another width."""
+    return Design.of(design.variant, design.architecture, {**design.values, "width": width})
+
+
 def run_trial(
     design: Design,
     number: int,
@@ -94,23 +101,28 @@ def run_trial(
     optuna_number: int | None = None,
     on_epoch: OnEpoch = lambda _: None,
     is_resumed: bool = False,
+    place: str | None = None,
+    seed: int | None = None,
 ) -> TrialRecord:
     """Train one design and measure it on validation data; an expected failure is a record too.
 
-    folder : the run folder; weights and counts go to `trials/NUMBER/`
+    Of a sweep with `share_widths` it is trained for all of them, and the record is of the largest.
+    folder : the run folder; weights and counts go to `trials/NUMBER/`, or `trials/PLACE/`
     on_epoch : called after every epoch; what it raises ends the trial without a record
     is_resumed : go on from `checkpoint_file`, if it is there, and keep it up to date; the caller
         removes it when the record is on the disk. One that does not fit is noted and not used
+    seed : instead of that of the number
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    clock = _Clock()
-    seed = trial_seed(recipe.config.seed, number)
-    resumable = _Resumable(checkpoint_file(folder, number) if is_resumed else None)
+    clock = Clock()
+    seed = trial_seed(recipe.config.seed, number) if seed is None else seed
+    place = place or str(number)
+    resumable = _Resumable(checkpoint_file(folder, place) if is_resumed else None)
     outcome: dict[str, Any]
     try:
         outcome = {
             "state": "complete",
-            **_measured(design, number, seed, recipe, folder, clock, on_epoch, resumable),
+            **_trained(design, place, seed, recipe, folder, clock, on_epoch, resumable),
         }
     except TrialFailure as failure:
         reason = f"{type(failure).__name__}: {failure}"
@@ -136,7 +148,7 @@ def measure_test(record: TrialRecord, recipe: Recipe, folder: Path) -> dict[str,
     """
     data = recipe.data()
     model = build(Design.from_dict(record.design), data)
-    checkpoint.load_weights(model, weights_file(folder, record.number))
+    checkpoint.load_weights(model, weights_of(folder, record))
     return _accuracy(model, data.test, recipe.device)
 
 
@@ -164,7 +176,7 @@ def measure_epoch_s(design: Design, recipe: Recipe) -> float:
     images, labels = data.train.images[part], data.train.labels[part]
     start_s = time.perf_counter()
     for _ in train(
-        build(design, data),
+        _trainee(design, recipe),
         images,
         labels,
         images[: settings.batch_size],
@@ -178,14 +190,65 @@ def measure_epoch_s(design: Design, recipe: Recipe) -> float:
     return (time.perf_counter() - start_s) * len(data.train) / len(images)
 
 
-def weights_file(folder: Path, number: int) -> Path:
-    """Where the weights of a trial lie."""
-    return folder / "trials" / str(number) / "weights.safetensors"
+def measured(
+    model: nn.Module, recipe: Recipe, folder: Path, place: str, clock: Clock
+) -> dict[str, Any]:
+    """Metrics, energy and counts of a trained network, as a record has them.
+
+    place : below `trials/`, where its counts go
+    Raises TrialFailure as `run_trial` notes it.
+    """
+    data = recipe.data()
+    validation = _accuracy(model, data.validation, recipe.device)
+    clock.phase("evaluate")
+    counts = _counts(model, data.validation, recipe)
+    clock.phase("count")
+    counts_file = Path("trials") / place / "counts.json"
+    write_atomically(_made(folder / counts_file), json.dumps(counts.to_dict()) + "\n")
+    return {
+        "metrics": {
+            "validation": validation,
+            "test": None,
+            "latency_steps": counts.time_steps,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "spikes": counts.spikes,
+        },
+        "energy": price(admit(counts, recipe.config.allow_uncounted), recipe.config.hardware),
+        "counts_file": str(counts_file),
+        "computed": {"products": machine.route(model), "neurons": kernel.build()},
+    }
 
 
-def checkpoint_file(folder: Path, number: int) -> Path:
-    """Where a training under way is kept after each epoch."""
-    return weights_file(folder, number).with_name("checkpoint.safetensors")
+def weights_file(folder: Path, place: int | str) -> Path:
+    """Where the weights of a trial lie. place : its number, or another folder below `trials/`"""
+    return folder / "trials" / str(place) / "weights.safetensors"
+
+
+def weights_of(folder: Path, record: TrialRecord) -> Path:
+    """Where the weights of a point lie: its own, those of its width, or those of its training."""
+    if record.parent is not None:
+        if record.point == "trained":
+            return weights_file(folder, alone_place(record.number, record.reading or 0))
+        width = record.design["knobs"].get("width")
+        narrower = weights_file(folder, width_place(record.number, width))
+        if narrower.exists():
+            return narrower
+    return weights_file(folder, record.number)
+
+
+def width_place(place: int | str, width: object) -> str:
+    """Where below `trials/` a narrower network of a training lies."""
+    return f"{place}/width-{width}"
+
+
+def alone_place(number: int, reading: int) -> str:
+    """Where below `trials/` a point lies that was trained again by itself."""
+    return f"{number}/alone-{reading}"
+
+
+def checkpoint_file(folder: Path, place: int | str) -> Path:
+    """Where a training under way is kept after each epoch; see `weights_file`."""
+    return weights_file(folder, place).with_name("checkpoint.safetensors")
 
 
 class _Resumable:
@@ -202,7 +265,7 @@ class _Resumable:
         self.notes.append(f"trained from the start: its checkpoint was not used: {cause}")
 
 
-class _Clock:
+class Clock:
     """Seconds by phase."""
 
     def __init__(self) -> None:
@@ -225,20 +288,20 @@ class _Clock:
         return {**self._phases, "total_s": round(time.perf_counter() - self._begin, 4)}
 
 
-def _measured(
+def _trained(
     design: Design,
-    number: int,
+    place: str,
     seed: int,
     recipe: Recipe,
     folder: Path,
-    clock: _Clock,
+    clock: Clock,
     on_epoch: OnEpoch,
     resumable: _Resumable,
 ) -> dict[str, Any]:
     """The fields of a record that exist only if all went well."""
     data = recipe.data()
     seed_everything(seed)
-    model = build(design, data)
+    model = _trainee(design, recipe)
     results = train(
         model,
         data.train.images,
@@ -257,25 +320,27 @@ def _measured(
             clock.earlier(result.seconds)
         on_epoch(result)
     clock.phase("train")
-    validation = _accuracy(model, data.validation, recipe.device)
-    clock.phase("evaluate")
-    counts = _counts(model, data.validation, recipe)
-    clock.phase("count")
-    checkpoint.save_weights(model, _made(weights_file(folder, number)))
-    counts_file = Path("trials") / str(number) / "counts.json"
-    write_atomically(folder / counts_file, json.dumps(counts.to_dict()) + "\n")
-    return {
-        "metrics": {
-            "validation": validation,
-            "test": None,
-            "latency_steps": counts.time_steps,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "spikes": counts.spikes,
-        },
-        "energy": price(admit(counts, recipe.config.allow_uncounted), recipe.config.hardware),
-        "counts_file": str(counts_file),
-        "computed": {"products": machine.route(model), "neurons": kernel.build()},
-    }
+    if isinstance(model, Slimmable):
+        for width in model.widths[:-1]:
+            file = weights_file(folder, width_place(place, width))
+            checkpoint.save_weights(model.sub_network(width), _made(file))
+        model = model.largest
+    found = measured(model, recipe, folder, place, clock)
+    checkpoint.save_weights(model, _made(weights_file(folder, place)))
+    return found
+
+
+def _trainee(design: Design, recipe: Recipe) -> nn.Module:
+    """What is trained for a design, untrained: its network, or those of all shared widths."""
+    widths = recipe.config.share_widths
+    if not widths:
+        return build(design, recipe.data())
+    if design.values.get("width") != widths[-1]:
+        raise BuildFailure(
+            f"share_widths: width {design.values.get('width')}: must be that of the design that "
+            f"is trained, the largest, {widths[-1]}"
+        )
+    return Slimmable(lambda width: build(at_width(design, width), recipe.data()), widths)
 
 
 def _settings(design: Design, config: SweepConfig) -> TrainingSettings:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from dse.design import Knob
-from dse.domain import misfits, settle
+from dse.domain import Fixed, misfits, settle
 from dse.knobentry import FORMS, KnobEntry, form_of, spelled_out
 from energy_models.errors import EnergyModelError, nearest
 from energy_models.yamlfile import Place
@@ -69,6 +69,7 @@ def misused_words(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[M
     yield from _unpriced(hardware, vocabulary)
     yield from _twice(hardware)
     yield from _objectives(data.get("objectives"), vocabulary)
+    yield from _shared_widths(data, variants.values(), vocabulary)
     if isinstance(data.get("space"), dict):
         listed = [name for name in variants.values() if name in vocabulary.variants]
         # beside a misspelt family no knob can be said to be nobody's
@@ -127,6 +128,25 @@ def _objectives(entries: Any, vocabulary: Vocabulary) -> Iterator[Mistake]:
             yield (*place, "limit"), f"{limit} is no accuracy. It goes from 0 to 1: 90 % is 0.9"
     yield from _unknown(names, vocabulary.objectives, "objective")
     yield from _twice(names)
+
+
+def _shared_widths(
+    data: Mapping[str, Any], variants: Iterable[str], vocabulary: Vocabulary
+) -> Iterator[Mistake]:
+    widths = data.get("share_widths")
+    if not isinstance(widths, list) or not widths:
+        return
+    known = [variant for variant in variants if variant in vocabulary.variants]
+    having = _having("width", known, vocabulary)
+    for variant in known:
+        if variant not in having:
+            yield ("share_widths",), f"{variant} has no knob width. Leave one of the two out"
+    for index, width in enumerate(widths):
+        if isinstance(width, int | float) and not isinstance(width, bool):
+            texts = (text for knob in having.values() for text in misfits(Fixed(width), knob))
+            yield from ((("share_widths", index), text) for text in dict.fromkeys(texts))
+    if isinstance(data.get("space"), dict) and "width" in data["space"]:
+        yield ("space", "width"), "the widths are those of share_widths. Leave one of the two out"
 
 
 def _knob(

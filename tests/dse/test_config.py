@@ -105,6 +105,21 @@ def test_the_space_is_read(tmp_path: Path) -> None:
     }
 
 
+def test_a_design_of_shared_widths_has_the_largest(tmp_path: Path) -> None:
+    config = _load(MINIMAL + "share_widths: [0.25, 0.5, 2]\n", tmp_path)
+    assert config.share_widths == (0.25, 0.5, 2.0)
+    assert config.entries() == {"width": (SpaceEntry(Fixed(2.0)),)}
+    assert _load(dump_sweep(config), tmp_path) == config
+
+
+@pytest.mark.parametrize(
+    ("widths", "cause"), [("[1, 0.5]", "must rise"), ("[1]", "shares nothing")]
+)
+def test_shared_widths_rise_and_are_several(tmp_path: Path, widths: str, cause: str) -> None:
+    with pytest.raises(ConfigError, match=f"share_widths: .*{cause}"):
+        _load(MINIMAL + f"share_widths: {widths}\n", tmp_path)
+
+
 LISTED = """\
 space:
   width:

@@ -19,7 +19,7 @@ def _check(name: str) -> None:
 
 
 VOCABULARY = Vocabulary(
-    variants={"ann": (WIDTH,), "snn": (WIDTH, STEPS, RESET), "s2nn": (WIDTH,)},
+    variants={"ann": (WIDTH,), "snn": (WIDTH, STEPS, RESET), "s2nn": (WIDTH,), "rigid": ()},
     architectures=("convnet", "mlp"),
     data=("digits",),
     hardware=_check,
@@ -29,6 +29,20 @@ VOCABULARY = Vocabulary(
 @pytest.mark.parametrize(
     ("data", "mistakes"),
     [
+        (
+            {"variants": ["ann", "rigid"], "share_widths": [0.01, 0.5, 20]},
+            [
+                ("share_widths", "rigid has no knob width. Leave one of the two out"),
+                ("share_widths.0", "0.01 is below 0.05. Write a number from 0.05 up to 16"),
+                ("share_widths.2", "20 is above 16. Write a number from 0.05 up to 16"),
+            ],
+        ),
+        (
+            {"variants": ["ann"], "share_widths": [0.5, 1], "space": {"width": 1}},
+            [("space.width", "the widths are those of share_widths. Leave one of the two out")],
+        ),
+        ({"variants": ["ann"], "share_widths": [], "space": {"width": 1}}, []),
+        ({"share_widths": "all"}, []),
         ({"data": "digts"}, [("data", 'unknown data "digts". Did you mean "digits"?')]),
         ({"data": {"name": "x"}}, [("data.name", 'unknown data "x". It has: digits')]),
         (
