@@ -84,10 +84,10 @@ def hypervolume(records: Sequence[TrialRecord], config: SweepConfig) -> float | 
 
 
 def best_of_each_variant(records: Sequence[TrialRecord], profile: str) -> list[TrialRecord]:
-    """Of each variant the record with the best validation accuracy; of equals the cheapest."""
+    """Of each variant the complete record with the best validation accuracy, then the cheapest."""
     best: dict[str, tuple[float, float, TrialRecord]] = {}
     for record in records:
-        if record.accuracy is None:
+        if record.state != "complete" or record.accuracy is None:
             continue
         energy_pj = record.energy_pj(profile)
         rank = (-record.accuracy, math.inf if energy_pj is None else energy_pj)

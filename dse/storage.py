@@ -26,7 +26,7 @@ def open_study(folder: RunFolder, config: SweepConfig, storage: str | None) -> o
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         study_name=f"{config.name}-{folder.settings()['id']}",
-        storage=_journal(folder) if storage is None else reach(storage),
+        storage=kept_in(folder, storage),
         directions=directions(config),
         load_if_exists=True,
     )
@@ -36,6 +36,11 @@ def directions(config: SweepConfig) -> list[StudyDirection]:
     """Which way each objective of a sweep is better, in Optuna's words."""
     goals = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
     return [goals[objective.goal] for objective in config.objectives]
+
+
+def kept_in(folder: RunFolder, storage: str | None) -> BaseStorage:
+    """The storage behind a URL, or of a run; raises StorageError if it cannot be reached."""
+    return _journal(folder) if storage is None else reach(storage)
 
 
 def reach(url: str) -> BaseStorage:

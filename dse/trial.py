@@ -35,7 +35,7 @@ from dse.pricing import admit, missing, price
 from dse.safefile import write_atomically
 from dse.seeding import seed_everything, trial_seed
 from dse.training import checkpoint, machine
-from dse.training.evaluation import accuracy
+from dse.training.evaluation import accuracy, undisturbed
 from dse.training.loop import EpochResult, train
 from dse.training.settings import TrainingSettings
 from dse.variants import family
@@ -51,7 +51,11 @@ FEW_SAMPLES = 4
 SETTLING_PASSES = 20
 # Enough steps to time a training by.
 TIMED_SAMPLES = 512
+# The energy of a training under way: enough to tell designs apart, in some milliseconds.
+RUNG_SAMPLES = 64
 OnEpoch = Callable[[EpochResult], None]
+Look = Callable[[], dict[str, Any]]
+Judge = Callable[[int, Look], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ def run_trial(
     worker: str,
     optuna_number: int | None = None,
     on_epoch: OnEpoch = lambda _: None,
+    judge: Judge = lambda epoch, look: None,
     is_resumed: bool = False,
     place: str | None = None,
     seed: int | None = None,
@@ -109,6 +114,12 @@ def run_trial(
     Of a sweep with `share_widths` it is trained for all of them, and the record is of the largest.
     folder : the run folder; weights and counts go to `trials/NUMBER/`, or `trials/PLACE/`
     on_epoch : called after every epoch; what it raises ends the trial without a record
+    judge : asked after every epoch, with the epoch and a function that measures how the training
+        stands: `metrics` and `energy` of a record, from `RUNG_SAMPLES` images. A text ends the
+        training with a record in state `stopped`, for that reason; with `is_resumed` its
+        checkpoint stays, and the same call goes on after that epoch. Of the epochs that a
+        checkpoint tells again only the last is asked about: the network is no longer as the
+        others left it
     is_resumed : go on from `checkpoint_file`, if it is there, and keep it up to date; the caller
         removes it when the record is on the disk. One that does not fit is noted and not used
     seed : instead of that of the number
@@ -122,7 +133,7 @@ def run_trial(
     try:
         outcome = {
             "state": "complete",
-            **_trained(design, place, seed, recipe, folder, clock, on_epoch, resumable),
+            **_trained(design, place, seed, recipe, folder, clock, on_epoch, judge, resumable),
         }
     except TrialFailure as failure:
         reason = f"{type(failure).__name__}: {failure}"
@@ -206,6 +217,16 @@ def measured(
     counts_file = Path("trials") / place / "counts.json"
     write_atomically(_made(folder / counts_file), json.dumps(counts.to_dict()) + "\n")
     return {
+        **_found(model, validation, counts, recipe),
+        "counts_file": str(counts_file),
+        "computed": {"products": machine.route(model), "neurons": kernel.build()},
+    }
+
+
+def _found(
+    model: nn.Module, validation: dict[str, float], counts: ModelCounts, recipe: Recipe
+) -> dict[str, Any]:
+    return {
         "metrics": {
             "validation": validation,
             "test": None,
@@ -214,8 +235,6 @@ def measured(
             "spikes": counts.spikes,
         },
         "energy": price(admit(counts, recipe.config.allow_uncounted), recipe.config.hardware),
-        "counts_file": str(counts_file),
-        "computed": {"products": machine.route(model), "neurons": kernel.build()},
     }
 
 
@@ -296,6 +315,7 @@ def _trained(
     folder: Path,
     clock: Clock,
     on_epoch: OnEpoch,
+    judge: Judge,
     resumable: _Resumable,
 ) -> dict[str, Any]:
     """The fields of a record that exist only if all went well."""
@@ -319,6 +339,14 @@ def _trained(
         if result.from_checkpoint:
             clock.earlier(result.seconds)
         on_epoch(result)
+        if not result.is_current:
+            continue
+        whole = model.largest if isinstance(model, Slimmable) else model
+        look = functools.cache(functools.partial(_standing, whole, result, recipe))
+        reason = judge(result.epoch, look)
+        if reason is not None:
+            clock.phase("train")
+            return {"state": "stopped", "reason": reason, **look()}
     clock.phase("train")
     if isinstance(model, Slimmable):
         for width in model.widths[:-1]:
@@ -343,6 +371,16 @@ def _trainee(design: Design, recipe: Recipe) -> nn.Module:
     return Slimmable(lambda width: build(at_width(design, width), recipe.data()), widths)
 
 
+def _standing(model: nn.Module, result: EpochResult, recipe: Recipe) -> dict[str, Any]:
+    """How a training stands after an epoch; no random generator moves."""
+    part = recipe.data().validation
+    with undisturbed(torch.device(recipe.device)):
+        counts = _counts(model, part, recipe, RUNG_SAMPLES)
+    validation = {"accuracy": result.validation_accuracy, "samples": len(part)}
+    found = _found(model, validation, counts, recipe)
+    return {**found, "metrics": {**found["metrics"], "epochs": result.epoch}}
+
+
 def _settings(design: Design, config: SweepConfig) -> TrainingSettings:
     return TrainingSettings(
         **config.training.model_dump(), learning_rate=float(design.values["learning_rate"])
@@ -355,18 +393,20 @@ def _accuracy(model: nn.Module, part: Part, device: str) -> dict[str, float]:
     return {"accuracy": share, "samples": len(part)}
 
 
-def _counts(model: nn.Module, part: Part, recipe: Recipe) -> ModelCounts:
+def _counts(
+    model: nn.Module, part: Part, recipe: Recipe, samples: int = COUNT_SAMPLES
+) -> ModelCounts:
     """Counts on held-out images.
 
     Raises DivergedFailure if NaN flows, UncountedFailure for an operator that nobody can count and
     the sweep does not allow.
     """
-    images = torch.from_numpy(part.images[:COUNT_SAMPLES]).to(recipe.device)
+    images = torch.from_numpy(part.images[:samples]).to(recipe.device)
     try:
         with machine.fast(model):
             counts = count(model, images)
     except NotFiniteError as error:
-        raise DivergedFailure(f"after the training: {error}") from error
+        raise DivergedFailure(f"counting the trained network: {error}") from error
     except TracingError as error:
         # our own networks do not raise: a bug, which stops the sweep with its traceback
         raise error.__cause__ or error from None

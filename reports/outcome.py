@@ -81,6 +81,8 @@ def reasons(records: Sequence[TrialRecord]) -> tuple[Reason, ...]:
     for record in records:
         if record.state != "complete":
             reason = record.reason or "no reason was recorded"
+            if record.state == "stopped":  # when, and not against whom, which differs for each
+                reason = reason.partition(":")[0]
             groups.setdefault((record.state, reason), []).append(record.number)
     ordered = sorted(groups.items(), key=lambda g: (STATES.index(g[0][0]), -len(g[1]), g[0][1]))
     return tuple(

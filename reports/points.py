@@ -58,6 +58,7 @@ def flat(record: TrialRecord) -> dict[str, Scalar]:
         "validation_samples": (metrics.get("validation") or {}).get("samples"),
         "test_accuracy": record.test_accuracy,
         "test_samples": (metrics.get("test") or {}).get("samples"),
+        **metrics.get("values", {}),
         **{f"{ENERGY}{profile}": record.energy_pj(profile) for profile in record.energy},
         "latency_steps": metrics.get("latency_steps"),
         "parameters": metrics.get("parameters"),
@@ -68,11 +69,13 @@ def flat(record: TrialRecord) -> dict[str, Scalar]:
 
 
 def columns(records: Iterable[TrialRecord]) -> tuple[str, ...]:
-    """Columns of the trials table, in order: knobs and profiles as they first appear."""
+    """Columns of the trials table, in order: knobs, values and profiles as they first appear."""
     seen = list(dict.fromkeys(name for record in records for name in flat(record)))
     knobs = [name for name in seen if name.startswith(KNOB)]
     energies = [name for name in seen if name.startswith(ENERGY)]
-    return (*BEFORE_KNOBS, *knobs, *MEASURED, *energies, *AFTER_ENERGY)
+    known = (*BEFORE_KNOBS, *knobs, *MEASURED, *energies, *AFTER_ENERGY)
+    values = [name for name in seen if name not in known]
+    return (*BEFORE_KNOBS, *knobs, *MEASURED, *values, *energies, *AFTER_ENERGY)
 
 
 def objective_mistakes(

@@ -26,7 +26,8 @@ class TrialRecord:
     state : `complete`, `stopped` (early), `failed` (see reason) or `refused` (before training)
     design : {"variant", "architecture", "knobs": {name: value}}
     metrics : {"validation": {"accuracy", "samples"} | None, "test": the same | None,
-        "latency_steps", "parameters", "spikes" (per sample)}; a part that does not exist is absent
+        "latency_steps", "parameters", "spikes" (per sample), "epochs" (of a stopped training)}; a
+        part that does not exist is absent; "values" {name: value} are what another tool measured
     energy : profile -> {"total_pj": x | None, "complete", "missing": [..], "partial_pj"}
     counts_file : path of the count document, relative to the run folder
     times : {"started": ISO 8601, "train_s", "evaluate_s", "count_s", "total_s"}

@@ -114,6 +114,7 @@ def front_columns(
         for point, row in zip(points, rows, strict=True):
             row["front_probability"] = front_probability.get(point.number)
     energies = {f"{ENERGY}{profile}": (profile, "pJ") for profile in profiles}
+    values = {name: (name, "") for point in points for name in point.metrics.get("values", {})}
     accuracies = {name: _LABELS[name] for name in ("validation_accuracy", "test_accuracy")}
     others = {
         name: label
@@ -136,7 +137,13 @@ def front_columns(
             unit,
             tuple(cell(point, row, name, unit) for point, row in zip(points, rows, strict=True)),
         )
-        for name, (heading, unit) in {**accuracies, **energies, **others, **shares}.items()
+        for name, (heading, unit) in {
+            **accuracies,
+            **values,
+            **energies,
+            **others,
+            **shares,
+        }.items()
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dse.cli import count, energy, hardware, report, rerun, run, status, sweeps, validate
+from dse.cli import count, dashboard, energy, hardware, report, rerun, run, status, sweeps, validate
 from dse.errors import AskedWrongly, DseError
 from energy_models.errors import EnergyModelError, ProfileError, PublishedError
 from reports.errors import ReportError
@@ -56,6 +56,7 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("rerun")(rerun.rerun)
 app.command("report")(report.report)
+app.command("dashboard")(dashboard.dashboard)
 app.command("count")(count.count)
 app.command("energy")(energy.energy)
 app.command("hardware")(hardware.hardware)

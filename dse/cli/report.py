@@ -12,6 +12,9 @@ import typer
 
 from dse.cli import families, terminal
 from dse.cli import target as targets
+from dse.errors import AskedWrongly
+
+_WHAT = "dse report: must be given runs, or --study URL --name NAME --out DIR and nothing else"
 
 if TYPE_CHECKING:
     from dse.config import SweepConfig
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
 
 def report(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="run folders, or names under runs/")
-    ],
+        list[str] | None, typer.Argument(metavar="[RUN...]", help="run folders, or names in runs/")
+    ] = None,
     hardware: Annotated[
         str | None,
         typer.Option(help="price the stored counts on these profiles instead (names with commas)"),
@@ -35,11 +38,17 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="write into this folder instead of the run's own")
     ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="a study of your own instead: URL of its Optuna storage")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="name of that study")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
 ) -> None:
     """(Re)build report.html, pareto.csv, trials.csv, layers.csv and figures/ of each run.
 
     Of a sweep with repeats also families.csv and families.md, designs side by side over seeds.
+
+    `--study URL --name NAME --out DIR` makes tables and figures of any Optuna study.
 
     The report of an earlier call in the same folder is replaced.
     """
@@ -48,6 +57,15 @@ def report(
     from reports.page import write_report
 
     pages = {}
+    if study is not None or name is not None or not runs:
+        if runs or study is None or name is None or out is None or hardware is not None:
+            raise AskedWrongly(_WHAT)
+        from dse.cli.otherstudy import report_data as of_study
+
+        pages[name] = str(write_report(of_study(study, name), out))
+        if not as_json:
+            terminal.result(f"report: {pages[name]}")
+        runs = []
     for run in runs:
         folder = targets.open_run(run)
         config = inventory.load_sweep(folder.sweep_file)
@@ -81,10 +99,10 @@ def front_lines(
 
     wanted = objectives(config)
     if draws is None:
-        return text.front_lines(records, wanted, config.hardware, _units())
+        return text.front_lines(records, wanted, config.hardware, units())
     found = evidence(records, wanted, draws)
     shares = found.front_probability
-    lines = text.front_lines(records, wanted, config.hardware, _units(), shares)
+    lines = text.front_lines(records, wanted, config.hardware, units(), shares)
     return [*lines, *([open_order(found)] if found.pairs else [])]
 
 
@@ -168,7 +186,7 @@ def report_data(
         ),
         objectives=objectives(config),
         profiles=tuple(_profile(profile) for profile in loaded),
-        units=_units(),
+        units=units(),
         records=tuple(records),
         layers=layers,
         uncounted=tuple(not_counted),
@@ -238,11 +256,11 @@ def _priced_again(
     names = profile_names(hardware)
     again = []
     for record in records:
+        energy = {}  # one that was stopped has energies, and no counts to price again
         if record.counts_file is not None:
             counts = ModelCounts.from_dict(folder.counts(record))
             energy = price(admit(counts, config.allow_uncounted), names)
-            record = replace(record, energy=energy)
-        again.append(record)
+        again.append(replace(record, energy=energy))
     if any(one.hardware for one in config.objectives):
         _refuse_without_total(folder, again, names[0])
     wanted = tuple(
@@ -291,7 +309,7 @@ def _profile(profile: HardwareProfile) -> Profile:
     )
 
 
-def _units() -> EnergyUnits:
+def units() -> EnergyUnits:
     from energy_models.units import ENERGY_UNITS
     from reports.text import EnergyUnits
 

@@ -45,6 +45,7 @@ class EpochResult:
     seconds : of the whole epoch with its validation        seconds_left : to the end, about
     spike_rates : of the validation data, see `Evaluation`
     from_checkpoint : it was trained by a process that stopped, and is only told again
+    is_current : the network is as this epoch left it: false for all but the last of a checkpoint
     """
 
     epoch: int
@@ -56,6 +57,7 @@ class EpochResult:
     seconds_left: float = 0.0
     spike_rates: dict[str, float] = field(default_factory=dict)
     from_checkpoint: bool = False
+    is_current: bool = True
 
 
 def train(
@@ -135,7 +137,8 @@ def _resumed(
     if progress is None:
         return []
     course.watch = LossWatch(**progress["watch"])
-    return [EpochResult(**{**row, "from_checkpoint": True}) for row in progress["results"]]
+    told = [EpochResult(**{**row, "from_checkpoint": True}) for row in progress["results"]]
+    return [replace(result, is_current=result is told[-1]) for result in told]
 
 
 class _Course:

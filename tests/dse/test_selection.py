@@ -1,5 +1,7 @@
 """Selection is on validation, within the limits, and the test accuracy plays no part in it."""
 
+from dataclasses import replace
+
 import pytest
 
 from dse import inventory
@@ -103,6 +105,8 @@ def test_the_best_of_a_variant_is_the_best_on_validation_and_of_equals_the_cheap
         failed(4),
     ]
     assert numbers(best_of_each_variant(records, FP32)) == [2, 3]
+    stopped = replace(record(5, 0.99, 50.0), state="stopped")
+    assert numbers(best_of_each_variant([*records, stopped], FP32)) == [2, 3]
 
 
 def test_the_hypervolume_grows_with_a_better_point(config):

@@ -12,7 +12,7 @@ from dse.design import Design
 from dse.errors import CheckpointError
 from dse.neurons import kernel
 from dse.training.loop import EpochResult
-from dse.trial import Recipe, checkpoint_file, measure_epoch_s, run_trial, weights_file
+from dse.trial import Look, Recipe, checkpoint_file, measure_epoch_s, run_trial, weights_file
 from reports.record import TrialRecord
 
 DESIGN = Design.of(
@@ -70,6 +70,51 @@ def test_a_stopped_trial_goes_on_to_the_same_record_and_weights(tmp_path: Path) 
     # the time of the process that stopped counts: a budget of time is of all of it
     assert record.times["train_s"] >= sum(one.seconds for one in results)
     assert record.times["total_s"] >= record.times["train_s"]
+
+
+def test_a_trial_that_is_judged_stops_with_what_it_has_and_goes_on_to_the_same_end(
+    tmp_path: Path,
+) -> None:
+    looks: list[int] = []
+
+    def judge(epoch: int, look: Look) -> str | None:
+        looks.append(epoch)
+        assert look()["metrics"]["epochs"] == epoch
+        return "worse" if epoch == 2 else None
+
+    record, results = run(tmp_path, judge=judge)
+    assert (record.state, record.reason, looks) == ("stopped", "worse", [1, 2])
+    assert record.accuracy == results[-1].validation_accuracy
+    assert record.energy_pj("cmos45-fp32") > 0
+    assert record.metrics["spikes"] > 0
+    assert record.times["train_s"] > 0
+    assert record.counts_file is None
+    assert checkpoint_file(tmp_path, 3).exists()
+    # a process that was killed before it could say so stops again, without training
+    again, results = run(tmp_path, judge=judge)
+    assert [one.from_checkpoint for one in results] == [True, True]
+    assert (looks[2:], comparable(again)) == ([2], comparable(record))
+    # promoted, it ends as a training that nobody has looked at
+    whole, _ = run(tmp_path / "whole", is_resumed=False)
+    promoted, results = run(tmp_path)
+    assert [one.from_checkpoint for one in results] == [True, True, False, False]
+    assert comparable(promoted) == comparable(whole)
+    first, second = (weights_file(folder, 3) for folder in (tmp_path, tmp_path / "whole"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_looking_at_a_training_does_not_change_it(tmp_path: Path) -> None:
+    def judge(epoch: int, look: Look) -> None:
+        look()
+
+    design = Design.of("snn", "mlp", {**DESIGN.values, "encoding": "poisson"})
+    records = []
+    for name, more in (("seen", {"judge": judge}), ("unseen", {})):
+        folder = tmp_path / name
+        records.append(run_trial(design, 3, recipe(), folder, worker="w", **more))
+    assert comparable(records[0]) == comparable(records[1])
+    first, second = (weights_file(tmp_path / name, 3) for name in ("seen", "unseen"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_a_trial_that_is_not_to_be_resumed_is_trained(tmp_path: Path) -> None:

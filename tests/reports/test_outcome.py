@@ -23,6 +23,13 @@ def test_reasons_are_grouped_by_state_and_words(record):
     assert list(state_counts(records).values()) == [1, 0, 3, 1]
 
 
+def test_stopped_trainings_are_grouped_by_the_epoch_and_not_by_their_rank(record):
+    reason = "stopped after epoch 3 of 9: rank {} of 20, and worse than the median"
+    records = [record(n, state="stopped", reason=reason.format(12 + n)) for n in range(3)]
+    [found] = reasons(records)
+    assert (found.reason, found.numbers) == ("stopped after epoch 3 of 9", "#0–#2")
+
+
 def test_gaps_name_what_is_missing(record):
     incomplete = {"cmos45": {"total_pj": None, "complete": False, "missing": ["fc: mac"]}}
     records = [record(0, energy=incomplete), record(1, energy=incomplete), record(2, energy={})]

@@ -10,9 +10,11 @@ from hypothesis.extra.numpy import arrays
 from reports.errors import ReportDataError
 from reports.pareto import (
     Objective,
+    contributions,
     front_probability,
     hypervolume,
     hypervolume_history,
+    levels,
     non_dominated,
     reference_point,
     restore,
@@ -54,6 +56,44 @@ def test_duplicates_both_stay():
         True,
         False,
     ]
+
+
+@given(points)
+def test_levels_are_fronts_taken_off_one_after_the_other(values):
+    left, level = np.arange(len(values)), 0
+    expected = np.zeros(len(values), dtype=int)
+    while len(left):
+        front = non_dominated(values[left], GOALS)
+        expected[left[front]] = level
+        left, level = left[~front], level + 1
+    assert levels(values, GOALS).tolist() == expected.tolist()
+
+
+@given(points)
+def test_a_contribution_is_what_the_front_loses_without_the_row(values):
+    values = values[non_dominated(values, GOALS)]
+    reference = reference_point(values, GOALS)
+    whole = hypervolume(values, GOALS, reference)
+    without = [
+        hypervolume(np.delete(values, row, axis=0), GOALS, reference) for row in range(len(values))
+    ]
+    found = contributions(values, GOALS, reference)
+    assert found == pytest.approx(whole - np.array(without), abs=1e-9)
+
+
+@pytest.mark.parametrize(("goal", "order"), [("max", [2, 0, 0, 1]), ("min", [0, 2, 2, 1])])
+def test_levels_and_contributions_of_one_objective(goal, order):
+    values = np.array([[1.0], [3.0], [3.0], [2.0]])
+    assert levels(values, (goal,)).tolist() == order
+    corner = np.array([0.0 if goal == "max" else 4.0])
+    # 3 - 0, and 4 - 1; a second of the best takes it all away
+    assert contributions(values[[0, 1, 3]], (goal,), corner).max() == 3.0
+    assert contributions(values[[1, 2]], (goal,), corner).tolist() == [0.0, 0.0]
+
+
+def test_levels_of_what_is_unknown_are_refused():
+    with pytest.raises(ReportDataError, match="one is not finite: must be left out"):
+        levels(np.array([[1.0, math.nan]]), GOALS)
 
 
 def test_probability_of_the_front_by_hand():
