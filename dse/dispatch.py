@@ -20,20 +20,23 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from dse import rungs
 from dse.design import Design
 from dse.errors import RunFolderError
 from dse.proposals import Proposal, Proposer
 from dse.seeding import trial_seed
 from dse.selection import COUNTED, excesses, objective_values, planned
 from dse.space import suggest
+from dse.stopping import Entry, promotable
 from dse.sweep import Sweep
 from dse.training.resume import discard
-from dse.trial import checkpoint_file
+from dse.trial import Judge, checkpoint_file
 from dse.warmstart import kept
 from reports.record import TrialRecord
 
 # So often a training may take its worker with it, without getting on, before it is given up.
 MOST_DEATHS = 3
+_RUNG = "rung:"  # followed by an epoch: what a trial of the study keeps of it
 
 
 class Handed(Enum):
@@ -45,11 +48,15 @@ class Handed(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A design to train."""
+    """A design to train.
+
+    passed : it was stopped after this epoch, and is promoted
+    """
 
     optuna_number: int
     number: int
     design: Design
+    passed: int = 0
 
 
 class Dispatch:
@@ -86,9 +93,25 @@ class Dispatch:
             if trial.state is not TrialState.RUNNING or _lease(trial).get("worker") != self._worker:
                 return False
             self._folder.append(*records)
-            discard(checkpoint_file(self._folder.path, job.number))
-            self._tell(records[0])
+            self._close(records[0])
             return True
+
+    def judge(self, job: Job) -> Judge:
+        """Says of a training at its rungs whether it is stopped, and remembers how it stood."""
+
+        def keep(entry: Entry) -> None:
+            trial = self._study.get_trials(deepcopy=False)[job.optuna_number]
+            optuna.Trial(self._study, trial._trial_id).set_user_attr(
+                f"{_RUNG}{entry.epoch}", entry.to_dict()
+            )
+
+        def known() -> list[Entry]:
+            search = self._config.search
+            # who was faster must not matter there
+            end = job.number - job.number % search.batch if search.deterministic else None
+            return [one for one in self._entries() if end is None or one.number < end]
+
+        return rungs.judge(job.number, self._config, known, keep, job.passed)
 
     def renew(self, job: Job, epoch: int) -> None:
         """Say that a training gets on."""
@@ -103,8 +126,7 @@ class Dispatch:
         for trial in self._running():
             worker = _lease(trial).get("worker")
             if trial.number in recorded:
-                discard(checkpoint_file(self._folder.path, recorded[trial.number].number))
-                self._tell(recorded[trial.number])
+                self._close(recorded[trial.number])
             elif worker is None:  # not handed out by us
                 self._study.tell(trial.number, state=TrialState.FAIL)
             elif self._folder.is_alive(worker):
@@ -129,16 +151,37 @@ class Dispatch:
             self._study.tell(trial.number, state=TrialState.FAIL)
             return None
         self._lease(trial, deaths=deaths, progress=progress)
-        return Job(trial.number, number, design)
+        return Job(trial.number, number, design, trial.user_attrs.get("passed", 0))
+
+    def _promoted(
+        self, records: Sequence[TrialRecord], living: Sequence[FrozenTrial]
+    ) -> Job | None:
+        """Go on with a training that was stopped and is now among the best of its rung."""
+        rule = rungs.rule(self._config)
+        if rule is None or self._config.search.deterministic:
+            return None  # a promotion depends on who was faster
+        stopped = {r.number: r for r in records if r.state == "stopped"}
+        for trial in living:
+            stopped.pop(_number(trial), None)
+        for number in promotable(self._entries(), stopped, rule) if stopped else ():
+            record = stopped[number]
+            params = self._sweep.space.parameters(Design.from_dict(record.design))
+            if params is not None:
+                proposal = self._proposer.of(params)
+                return self._hand_out(number, proposal, passed=record.metrics["epochs"])
+        return None
 
     def _new(self, records: Sequence[TrialRecord], living: Sequence[FrozenTrial]) -> Job | Handed:
         """A design that nobody has had."""
+        promoted = self._promoted(records, living)
+        if promoted is not None:
+            return promoted
         sweep = self._sweep
+        counted = {record.number for record in records if record.state in COUNTED}
+        running = len({_number(trial) for trial in living} - counted)
         while True:
-            if is_spent(records, 0, sweep):
-                return Handed.ALL
-            if is_spent(records, len(living), sweep):
-                return Handed.TO_OTHERS
+            if is_spent(records, running, sweep):
+                return Handed.TO_OTHERS if living else Handed.ALL
             taken = {record.number for record in records} | set(map(_number, living))
             number = max(taken, default=-1) + 1
             proposal: Proposal | None
@@ -148,10 +191,10 @@ class Dispatch:
                 params = sweep.space.nth(number % (sweep.space.size() or 1))
                 proposal = self._proposer.of(params)
             else:
-                known, running = self._in_sight(number, records, living)
+                known, others = self._in_sight(number, records, living)
                 if known is None:
                     return Handed.TO_OTHERS
-                proposal = self._proposer.propose(number, known, running)
+                proposal = self._proposer.propose(number, known, others)
             if proposal is None:  # the space has no other design
                 return Handed.TO_OTHERS if living else Handed.ALL
             return self._hand_out(number, proposal)
@@ -176,18 +219,27 @@ class Dispatch:
         known = [record for record in records if record.number < start]
         return known, [same[other] for other in sorted(same)]
 
-    def _hand_out(self, number: int, proposal: Proposal) -> Job:
+    def _hand_out(self, number: int, proposal: Proposal, passed: int = 0) -> Job:
         # one operation of the storage: a killed process leaves a whole trial or none
         self._study.add_trial(
             create_trial(
                 state=TrialState.RUNNING,
                 params=dict(proposal.params),
                 distributions=dict(proposal.distributions),
-                user_attrs={"number": number, "lease": self._own_lease()},
+                user_attrs={"number": number, "passed": passed, "lease": self._own_lease()},
             )
         )
         trial = next(trial for trial in reversed(self._running()) if _number(trial) == number)
-        return Job(trial.number, number, proposal.design)
+        return Job(trial.number, number, proposal.design, passed)
+
+    def _entries(self) -> list[Entry]:
+        """How trainings stood at their rungs: kept with the trials, so under any storage."""
+        return [
+            Entry.from_dict(row)
+            for trial in self._study.get_trials(deepcopy=False)
+            for name, row in trial.user_attrs.items()
+            if name.startswith(_RUNG)
+        ]
 
     def _running(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -225,12 +277,21 @@ class Dispatch:
             optuna_number=trial.number,
         )
 
+    def _close(self, record: TrialRecord) -> None:
+        """A training that is recorded needs its checkpoint only if it may be taken up again."""
+        if record.state != "stopped":
+            discard(checkpoint_file(self._folder.path, record.number))
+        self._tell(record)
+
     def _tell(self, record: TrialRecord) -> None:
         """Tell Optuna of a record that is on the disk."""
         study, number = self._study, record.optuna_number
         if number is None:
             raise RunFolderError(f"trial {record.name}: its record names no trial of the study")
         values = objective_values(record, self._config)
+        if record.state == "stopped":
+            study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
+            return
         if record.state != "complete" or not all(map(math.isfinite, values)):
             study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
             return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
@@ -156,9 +156,11 @@ class Proposer:
         if training.state == "refused":
             none = [0.0] * len(self.config.objectives)  # a sampler looks at the excess alone
             return [self._frozen(params, TrialState.COMPLETE, none, {"refused": 1.0})]
+        # of a stopped training the values it had by then
+        whole = [replace(one, state="complete") if one.state == "stopped" else one for one in group]
         points = [
             (values, excesses(one, self.config))
-            for one in group
+            for one in whole
             if all(map(math.isfinite, values := objective_values(one, self.config)))
         ]
         most = self.config.search.told

@@ -152,6 +152,7 @@ def _train(
         worker=worker,
         optuna_number=job.optuna_number,
         on_epoch=on_epoch,
+        judge=dispatch.judge(job),
         is_resumed=True,
     )
     if not dispatch.finish(job, [record]):

@@ -1,6 +1,7 @@
 """Dispatch: what is handed out, what is taken over, and what counts against the budget."""
 
 import os
+from dataclasses import replace
 
 import pytest
 from optuna.trial import TrialState, create_trial
@@ -223,3 +224,75 @@ def test_a_batch_does_not_depend_on_who_is_ready_first(sweep_of):
             together += jobs
     assert [job.design for job in together] == [job.design for job in alone]
     assert all(isinstance(job.design, Design) for job in alone)
+
+
+STOPPING = ("stopping={first: 1, factor: 2}", "budget.trials=14", "training.epochs=4")
+
+
+def standing(epoch, accuracy, energy_pj):
+    """What a training measures of itself at a rung."""
+    return {
+        "metrics": {"validation": {"accuracy": accuracy, "samples": 60}, "epochs": epoch},
+        "energy": {"cmos45-fp32": {"total_pj": energy_pj}},
+    }
+
+
+def stopped_record(job, epoch, accuracy, energy_pj):
+    found = standing(epoch, accuracy, energy_pj)
+    return replace(record_of(job, state="stopped"), **found)
+
+
+def test_a_training_that_was_stopped_is_promoted_when_the_others_turn_out_worse(sweep_of):
+    one = sweep_of(*STOPPING)
+    checkpoint = checkpoint_file(one.folder.path, 10)
+    with one.folder.worker() as worker:
+        for number in range(11):
+            job = desk(one, worker).next()
+            # as good as each other, but the last one worse than all at the same price
+            accuracy = 0.1 if number == 10 else 0.5 + 0.01 * number
+            reason = desk(one, worker).judge(job)(1, lambda a=accuracy: standing(1, a, 1e3))
+            assert (reason is not None) == (number == 10)
+            if reason is None:
+                assert desk(one, worker).finish(job, [record_of(job, accuracy)])
+            else:
+                checkpoint.parent.mkdir(parents=True)
+                checkpoint.write_text("its first epoch")
+                assert desk(one, worker).finish(job, [stopped_record(job, 1, accuracy, 1e3)])
+        assert checkpoint.exists()
+        assert trials(one)[10].state is TrialState.PRUNED
+        # the next ones are far dearer and worse: number 10 is now in the better half
+        for number in range(11, 14):
+            job = desk(one, worker).next()
+            if job.number == 10:
+                break
+            desk(one, worker).judge(job)(1, lambda: standing(1, 0.01, 1e3))
+            assert desk(one, worker).finish(job, [record_of(job, 0.01)])
+            assert job.number == number
+
+
+def test_a_promoted_training_goes_on_under_its_number_and_is_recorded_once(sweep_of):
+    one = sweep_of(*STOPPING)
+    with one.folder.worker() as worker:
+        jobs = [desk(one, worker).next() for _ in range(14)]
+        for job in jobs[:12]:
+            accuracy = 0.9 if job.number == 0 else 0.3 - 0.01 * job.number
+            desk(one, worker).judge(job)(1, lambda a=accuracy: standing(1, a, 1e3))
+            state = stopped_record(job, 1, accuracy, 1e3) if job.number == 0 else record_of(job)
+            assert desk(one, worker).finish(job, [state])
+        promoted = desk(one, worker).next()
+        assert (promoted.number, promoted.passed) == (0, 1)
+        assert promoted.optuna_number == 14
+        # what it is let through once does not stop it again
+        assert desk(one, worker).judge(promoted)(1, lambda: standing(1, 0.0, 1e9)) is None
+        assert desk(one, worker).next() is Handed.TO_OTHERS  # nobody promotes it twice
+    with one.folder.worker() as worker:  # killed while it went on
+        assert desk(one, worker).next() == promoted
+        assert desk(one, worker).finish(promoted, [record_of(promoted, 0.95)])
+        for job in jobs[12:]:
+            again = desk(one, worker).next()
+            assert again == job
+            assert desk(one, worker).finish(again, [record_of(again)])
+        assert desk(one, worker).next() is Handed.ALL
+    records = one.folder.records()
+    assert [record.number for record in records] == list(range(14))
+    assert records[0].accuracy == 0.95
