@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -12,14 +12,15 @@ from pydantic import (
     Field,
     PlainValidator,
     StringConstraints,
-    model_validator,
 )
 
-from dse import sweepfile
+from dse import own, sweepfile
+from dse.contradictions import contradictions
 from dse.design import KnobValue
 from dse.domain import Fixed, SpaceEntry
 from dse.errors import ConfigError
 from dse.knobentry import KnobEntries, KnobEntry, Number, Strict, Text, not_empty, number, values_of
+from dse.sweepfile import SweepPlaces
 from dse.training.settings import Augmentation, OptimizerName, Precision, ScheduleName
 from dse.vocabulary import Goal, Vocabulary, is_priced, misused_words
 from energy_models.yamlfile import Places, YamlMistakes, validate
@@ -50,11 +51,14 @@ NotNegative = Annotated[float, BeforeValidator(number), Field(ge=0)]
 class DataChoice(Strict):
     """Which data, and how much of them.
 
+    name : of a data set, or by which that of `file` is called
+    file : of the user's own, `file.npz` or `file.py:function`, from the root
     validation : share (below 1) or number of training samples held out for the search
     samples : how many training samples to use, validation included; None = all
     """
 
     name: Text
+    file: Text | None = None
     validation: Annotated[int | float, PlainValidator(_share_or_count)] = 0.2
     samples: Annotated[Count, Field(ge=2)] | None = None
 
@@ -75,18 +79,13 @@ class Budget(Strict):
     """When a sweep ends: after so many trials, or after so much time of the processor.
 
     repeats : train every design of the space so many times, each with a seed of its own
+
+    `dse.contradictions` sees to it that one of them is given.
     """
 
     trials: Count | None = None
     cpu_hours: Positive | None = None
     repeats: Annotated[Count, Field(le=1000)] | None = None
-
-    @model_validator(mode="after")
-    def _is_one(self) -> Self:
-        given = [one for one in (self.trials, self.cpu_hours, self.repeats) if one is not None]
-        if len(given) != 1:
-            raise ValueError("must give one of trials, cpu_hours and repeats")
-        return self
 
 
 def _readings(value: object) -> tuple[KnobValue, ...] | Literal["all"]:
@@ -113,8 +112,8 @@ def _each_once(values: tuple[Augmentation, ...]) -> tuple[Augmentation, ...]:
 class Training(Strict):
     """How each trial is trained; the learning rate is a knob of the space.
 
-    The entries are those of `dse.training.settings`. One that would change nothing is refused: it
-    was meant to change something.
+    The entries are those of `dse.training.settings`. One that would change nothing is refused (see
+    `dse.contradictions`): it was meant to change something.
     """
 
     epochs: Count = 12
@@ -133,24 +132,6 @@ class Training(Strict):
     cutout_pixels: Annotated[Count, Field(le=1000)] = 8
     precision: Precision = "float32"
     deterministic: Annotated[bool, Field(strict=True)] = False
-
-    @model_validator(mode="after")
-    def _changes_something(self) -> Self:
-        needs = {
-            "momentum": ("optimizer: sgd", self.optimizer == "sgd"),
-            "nesterov": ("optimizer: sgd", self.optimizer == "sgd"),
-            "warmup": ("schedule: cosine or constant", self.schedule != "one-cycle"),
-            "shift_pixels": ("augment: [shift]", "shift" in self.augment),
-            "cutout_pixels": ("augment: [cutout]", "cutout" in self.augment),
-        }
-        for name, (other, is_there) in needs.items():
-            if getattr(self, name) != type(self).model_fields[name].default and not is_there:
-                raise ValueError(
-                    f"{name} changes nothing without {other}. Leave it out, or add that"
-                )
-        if self.optimizer == "sgd" and self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs a momentum above 0. Write nesterov: false")
-        return self
 
 
 class Search(Strict):
@@ -192,6 +173,8 @@ class Confirm(Strict):
 class SweepConfig(Strict):
     """A sweep file with all defaults filled in.
 
+    model : of the user's own, `file.py:function`, from the root; it stands in the place of variants
+        and architecture, which are then `own` and the same function
     hardware : the first prices the objectives that name none
     evaluate : knob that matters only at evaluation -> its values, each read from every training;
         `time_steps: all` is every T' up to the trained T
@@ -203,7 +186,8 @@ class SweepConfig(Strict):
 
     name: Name
     question: str = ""
-    data: Annotated[DataChoice, BeforeValidator(_named)]
+    data: Annotated[DataChoice, BeforeValidator(own.spelled_out)]
+    model: Text | None = None
     variants: Annotated[tuple[Text, ...], AfterValidator(not_empty)]
     architecture: Text
     space: dict[str, KnobEntries] = Field({})
@@ -247,7 +231,7 @@ def load_sweep(
     Raises ConfigError with every mistake at once, in the order of the lines; also those of presets
     that are not asked for.
     """
-    data, places = sweepfile.read(source, overrides, preset)
+    data, places = _read(source, overrides, preset)
     if preset is not None and isinstance(data.get("name"), str):
         data = {**data, "name": f"{data['name']}-{preset}"}
     config, problems = _checked(data, places, vocabulary)
@@ -257,11 +241,28 @@ def load_sweep(
     return config
 
 
+def _read(
+    source: str | Path, overrides: Sequence[str] = (), preset: str | None = None
+) -> tuple[dict[str, Any], SweepPlaces]:
+    """The plain data, with files of the user's own from the root.
+
+    What a file names is beside it; what the command line names is where the user stands.
+    """
+    data, places = sweepfile.read(source, overrides, preset)
+    folder = Path(source).parent if str(source).endswith((".yaml", ".yml")) else Path()
+    for place, target in (own.file_of(data.get("data")), (("model",), data.get("model"))):
+        if isinstance(target, str):
+            base = Path() if places.at(place).startswith("--set ") else folder
+            data = sweepfile.replaced(data, place, own.absolute(target, base))
+    return data, places
+
+
 def _checked(
     data: Mapping[str, Any], places: Places, vocabulary: Vocabulary
 ) -> tuple[SweepConfig | None, list[str]]:
     """The typed value, or None and what is wrong."""
-    problems = [places.problem(place, text) for place, text in misused_words(data, vocabulary)]
+    mistakes = [*misused_words(data, vocabulary), *contradictions(data)]
+    problems = [places.problem(place, text) for place, text in mistakes]
     try:
         return validate(_filled_in(data, vocabulary), places, SweepConfig), problems
     except YamlMistakes as error:
@@ -273,11 +274,11 @@ def _of_presets(source: str | Path, vocabulary: Vocabulary) -> list[str]:
     names = sweepfile.presets(source)
     if not names:
         return []
-    alone = _checked(*sweepfile.read(source), vocabulary)[1]
+    alone = _checked(*_read(source), vocabulary)[1]
     found = []
     for name in names:
         try:
-            problems = _checked(*sweepfile.read(source, (), name), vocabulary)[1]
+            problems = _checked(*_read(source, (), name), vocabulary)[1]
         except ConfigError as error:
             problems = list(error.problems)
         for problem in problems:
@@ -293,7 +294,12 @@ def dump_sweep(config: SweepConfig) -> str:
 
 
 def _filled_in(data: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
-    """Each objective with its goal and its hardware; `hardware` with all that objectives name."""
+    """Each objective with its goal and its hardware; `hardware` with all that objectives name.
+
+    A model of the user's own fills `variants` and `architecture`.
+    """
+    if data.get("model") is not None:
+        data = {**data, "variants": [own.VARIANT], "architecture": str(data["model"])}
     if not isinstance(data.get("objectives"), list):
         return dict(data)
     hardware = data.get("hardware")
@@ -308,8 +314,8 @@ def _filled_in(data: Mapping[str, Any], vocabulary: Vocabulary) -> dict[str, Any
         filled = {"goal": vocabulary.objectives.get(str(name), "min"), **entry}
         if is_priced(name) and profiles and isinstance(profiles[0], str):
             filled = {"hardware": profiles[0], **filled}
-        own = filled.get("hardware")
-        if isinstance(own, str) and own not in profiles:
-            profiles.append(own)
+        profile = filled.get("hardware")
+        if isinstance(profile, str) and profile not in profiles:
+            profiles.append(profile)
         objectives.append(filled)
     return {**data, "objectives": objectives, **({"hardware": profiles} if hardware else {})}

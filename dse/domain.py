@@ -152,6 +152,13 @@ class SpaceEntry:
         return self.variants is None or variant in self.variants
 
 
+def extremes(domain: Domain) -> tuple[KnobValue, ...]:
+    """All values of a choice, or both ends of a range."""
+    if isinstance(domain, Choice):
+        return domain.values
+    return (domain.value,) if isinstance(domain, Fixed) else (domain.low, domain.high)
+
+
 def settle(domain: Domain, knob: Knob) -> Domain:
     """The domain in the knob's own kind of number; a domain of one value becomes fixed."""
     if isinstance(domain, Fixed):
@@ -169,16 +176,15 @@ def settle(domain: Domain, knob: Knob) -> Domain:
 
 def misfits(domain: Domain, knob: Knob) -> Iterator[str]:
     """What is wrong with giving this domain to this knob, and what would be right."""
+    if knob.kind == "choice" and not knob.choices:
+        return  # of a model of the user's own, which alone knows its words
     if isinstance(domain, Range):
         if knob.kind == "choice":
             yield f"is a choice of words, not of numbers.{_words(knob)}"
             return
-        values: tuple[KnobValue, ...] = (domain.low, domain.high)
         if knob.kind == "int" and isinstance(domain.step, float):
             yield f"step {domain.step}: goes in whole numbers. Write {max(1, round(domain.step))}"
-    else:
-        values = (domain.value,) if isinstance(domain, Fixed) else domain.values
-    for value in values:
+    for value in extremes(domain):
         misfit = _misfit(value, knob)
         if misfit:
             yield misfit

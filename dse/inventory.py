@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dse import config
+from dse import config, own
 from dse.architectures import positions
 from dse.config import SweepConfig
 from dse.data import splits
@@ -15,13 +15,18 @@ from dse.vocabulary import Vocabulary
 from energy_models import load_profile
 
 
-def vocabulary() -> Vocabulary:
-    """The network families with their knobs, the topologies, the data sets and the hardware."""
+def vocabulary(*, looks: bool = True) -> Vocabulary:
+    """The network families with their knobs, the topologies, the data sets and the hardware.
+
+    looks : at the files of the user's own that a sweep names
+    """
     return Vocabulary(
         variants={name: family.load(name).knobs for name in family.names()},
         architectures=tuple(positions.names()),
         data=tuple(splits.names()),
         hardware=load_profile,
+        own=family.load(own.VARIANT).knobs,
+        looks=looks,
     )
 
 
@@ -35,7 +40,21 @@ def load_sweep(
     return config.load_sweep(source, vocabulary(), overrides, preset)
 
 
+def load_begun(source: Path) -> SweepConfig:
+    """The sweep of a run folder; data and model of the user's own need not be there any more.
+
+    Raises ConfigError with every mistake at once.
+    """
+    return config.load_sweep(source, vocabulary(looks=False))
+
+
 def space(sweep: SweepConfig) -> Space:
     """The search space of a sweep."""
     knobs = {name: family.load(name).knobs for name in sweep.variants}
+    if sweep.model is not None:
+        known = {knob.name for knob in knobs[own.VARIANT]}
+        named = {knob: said for knob, said in sweep.entries().items() if knob not in known}
+        knobs[own.VARIANT] += tuple(
+            own.knob_of(knob, said[0].domain) for knob, said in named.items()
+        )
     return Space.of(sweep.architecture, knobs, sweep.entries())

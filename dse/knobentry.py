@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Self, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -127,20 +128,8 @@ class KnobEntry(Strict):
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
-        given = [form for form in FORMS if getattr(self, form) is not None]
-        if len(given) != 1:
-            raise ValueError(f"must give one of {', '.join(FORMS)}")
-        if self.step is None:
-            return self
-        if self.range is None:
-            raise ValueError(f"step does not go with {given[0]}. Leave it out, or write range")
-        if self.step <= 0:
-            raise ValueError(f"step {self.step} is not above 0")
-        steps = Range(*self.range, step=self.step).steps
-        if steps > _MOST_VALUES:
-            raise ValueError(f"step {self.step} is too small for the range. Leave it out")
-        if steps != int(steps):
-            raise ValueError(f"step {self.step} does not lead from low to high in whole steps")
+        for text in clashes({name: getattr(self, name) for name in type(self).model_fields}):
+            raise ValueError(text)
         return self
 
     def entry(self) -> SpaceEntry:
@@ -156,6 +145,56 @@ class KnobEntry(Strict):
             return Choice(self.choice)
         assert self.fixed is not None  # `_says_one_thing` has seen to it
         return Fixed(self.fixed)
+
+
+def clashes(said: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong between the parts of an entry; parts of the wrong kind are passed over."""
+    given = [form for form in FORMS if said.get(form) is not None]
+    is_misspelt = not given and set(said) - set(KnobEntry.model_fields)  # which is said elsewhere
+    if len(given) != 1 and not is_misspelt:
+        yield f"must give one of {', '.join(FORMS)}"
+    step = said.get("step")
+    if step is None:
+        return
+    if given and "range" not in given:
+        yield f"step does not go with {given[0]}. Leave it out, or write range"
+    try:
+        step = number(step)
+        ends = _pair(said.get("range"))
+    except ValueError:
+        ends = None
+    if isinstance(step, int | float) and step <= 0:
+        yield f"step {step} is not above 0"
+    elif ends is not None:
+        steps = Range(*ends, step=step).steps
+        if steps > _MOST_VALUES:
+            yield f"step {step} is too small for the range. Leave it out"
+        elif steps != int(steps):
+            yield f"step {step} does not lead from low to high in whole steps"
+
+
+def readable(raw: object) -> KnobEntry | None:
+    """An entry without those parts of it that are wrong; None if it says no values."""
+    try:
+        said = spelled_out(raw)
+    except ValueError:
+        return None
+    if not isinstance(said, dict):
+        return said if isinstance(said, KnobEntry) else None
+    for form in (form for form in FORMS if said.get(form) is not None):
+        for others in (("step", "when"), ("step",), ("when",), ()):
+            kept = {key: said[key] for key in (form, *others) if said.get(key) is not None}
+            try:
+                return KnobEntry.model_validate(kept)
+            except ValueError:
+                continue
+    return None
+
+
+def entries_of(raw: object) -> list[SpaceEntry]:
+    """What can be read of all that a sweep file says about a knob."""
+    parts = raw if form_of(raw) == "<list>" and isinstance(raw, list | tuple) else [raw]
+    return [entry.entry() for entry in map(readable, parts) if entry is not None]
 
 
 _Entry = Annotated[KnobEntry, BeforeValidator(spelled_out)]

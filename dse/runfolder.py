@@ -76,16 +76,21 @@ class RunFolder:
             yield
 
     def begin(
-        self, sweep_yaml: str, profiles: Mapping[str, str] | None = None, **settings: str | None
+        self,
+        sweep_yaml: str,
+        profiles: Mapping[str, str] | None = None,
+        own: Mapping[str, str] | None = None,
+        **settings: str | None,
     ) -> None:
         """Make the folder, or take up one that was begun with the same sweep.
 
         The caller has compared the sweep with the one that is here.
         profiles : hardware profile -> fingerprint of its numbers
+        own : `data` and `model` of the user's own -> fingerprint
         settings : what the command line said, for the next command: data_dir, device, storage
 
-        Raises RunFolderError if the folder cannot be made, is kept in another storage, or was
-        priced with other numbers.
+        Raises RunFolderError if the folder cannot be made, is kept in another storage, was priced
+        with other numbers, or trained on other data or code.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -100,18 +105,30 @@ class RunFolder:
                 f"{self.path}: this run keeps its study in {known['storage'] or 'its folder'}, not "
                 f"in {settings['storage'] or 'its folder'}; give the same --storage as before"
             )
-        self.refuse_changed(profiles or {})
+        self.refuse_changed(profiles or {}, own or {})
         settings["id"] = known.get("id") or uuid.uuid4().hex[:12]
-        document = {**settings, "profiles": dict(profiles or {})}
+        document = {**settings, "profiles": dict(profiles or {}), "own": dict(own or {})}
         write_atomically(self.settings_file, json.dumps(document, indent=2) + "\n")
         write_atomically(self.sweep_file, sweep_yaml)
         environment = self.path / "environment.json"
         if not environment.exists():
             write_atomically(environment, json.dumps(_environment(), indent=2) + "\n")
 
-    def refuse_changed(self, profiles: Mapping[str, str]) -> None:
-        """Raise RunFolderError for profiles whose numbers are not those the run was priced with."""
-        priced = self.settings().get("profiles", {})
+    def refuse_changed(
+        self, profiles: Mapping[str, str], own: Mapping[str, str] | None = None
+    ) -> None:
+        """Raise RunFolderError for profiles, data or a model that are not those of the run."""
+        settings = self.settings()
+        trained = settings.get("own", {})
+        other = [
+            name for name, print_ in (own or {}).items() if trained.get(name, print_) != print_
+        ]
+        if other:
+            raise RunFolderError(
+                f"{self.path}: the {' and the '.join(other)} of this run changed since it "
+                "was begun; give --out another folder, or put back what was there"
+            )
+        priced = settings.get("profiles", {})
         changed = [name for name, print_ in profiles.items() if priced.get(name, print_) != print_]
         if changed:
             raise RunFolderError(
@@ -120,7 +137,7 @@ class RunFolder:
             )
 
     def settings(self) -> dict[str, Any]:
-        """`id`, `data_dir`, `device`, `storage` (without its password), `profiles`.
+        """`id`, `data_dir`, `device`, `storage` (without its password), `profiles`, `own`.
 
         Empty for a new folder.
         """

@@ -112,6 +112,8 @@ def work(sweep: Sweep, *, is_wanted: Callable[[], bool] = lambda: True) -> None:
     machine.keep_memory()
     try:
         with sweep.folder.worker() as worker:
+            # of a function that loads other data in each process nothing could be compared
+            sweep.folder.refuse_changed({}, sweep.recipe.fingerprints())
             study = open_study(sweep.folder, sweep.config, sweep.storage)
             dispatch = Dispatch(sweep, study, worker)
             while True:

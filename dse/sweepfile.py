@@ -275,7 +275,7 @@ def _changed(
         try:
             change = _override(one) if isinstance(one, str) else one
             place = _place(data, change.keys)
-            data = _replaced(data, place, change.value)
+            data = replaced(data, place, change.value)
         except ConfigError as error:
             problems.extend(f"{label}: {problem}" for problem in error.problems)
             continue
@@ -320,17 +320,17 @@ def _place(container: Any, keys: Sequence[str]) -> Place:
     return place
 
 
-def _replaced(container: Any, place: Place, value: Any) -> Any:
+def replaced(container: Any, place: Place, value: Any) -> Any:
     """The container with another value at a place; what it holds so far stays untouched."""
     if not place:
         return value
     key, rest = place[0], place[1:]
     if isinstance(container, list):
-        return [_replaced(old, rest, value) if i == key else old for i, old in enumerate(container)]
+        return [replaced(old, rest, value) if i == key else old for i, old in enumerate(container)]
     if isinstance(container, str):
         container = {"name": container}  # `data: digits` is short for `data: {name: digits}`
     if container is None:
         container = {}
     if not isinstance(container, dict):
         raise ConfigError(f"nothing lies below {container}. Set the whole value")
-    return {**container, key: _replaced(container.get(key), rest, value)}
+    return {**container, key: replaced(container.get(key), rest, value)}

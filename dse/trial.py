@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from dse import usercode
 from dse.config import SweepConfig
 from dse.counting.count import count
+from dse.data import own as own_data
 from dse.data import splits
 from dse.data.splits import Part, Splits
 from dse.design import Design
@@ -39,6 +41,7 @@ from dse.training.evaluation import accuracy, undisturbed
 from dse.training.loop import EpochResult, train
 from dse.training.settings import TrainingSettings
 from dse.variants import family
+from dse.variants.own import blamed
 from energy_models import ModelCounts
 from reports.record import TrialRecord
 
@@ -72,13 +75,31 @@ class Recipe:
     def data(self) -> Splits:
         """The data of the sweep; read once a process."""
         data = self.config.data
-        return _load(data.name, self.data_dir, data.validation, data.samples, self.config.seed)
+        return _load(
+            data.name, data.file, self.data_dir, data.validation, data.samples, self.config.seed
+        )
+
+    def fingerprints(self) -> dict[str, str]:
+        """Of data and model of the user's own: a run must not go on with others."""
+        found = {}
+        if self.config.data.file is not None:
+            found["data"] = self.data().digest
+        if self.config.model is not None:
+            found["model"] = usercode.fingerprint(self.config.model)
+        return found
 
 
 @functools.lru_cache(maxsize=2)
 def _load(
-    name: str, data_dir: Path | None, validation: float, samples: int | None, seed: int
+    name: str,
+    file: str | None,
+    data_dir: Path | None,
+    validation: float,
+    samples: int | None,
+    seed: int,
 ) -> Splits:
+    if file is not None:
+        return own_data.load(name, file, validation=validation, samples=samples, seed=seed)
     return splits.load(name, data_dir=data_dir, validation=validation, samples=samples, seed=seed)
 
 
@@ -131,10 +152,11 @@ def run_trial(
     resumable = _Resumable(checkpoint_file(folder, place) if is_resumed else None)
     outcome: dict[str, Any]
     try:
-        outcome = {
-            "state": "complete",
-            **_trained(design, place, seed, recipe, folder, clock, on_epoch, judge, resumable),
-        }
+        with blamed(design):
+            outcome = {
+                "state": "complete",
+                **_trained(design, place, seed, recipe, folder, clock, on_epoch, judge, resumable),
+            }
     except TrialFailure as failure:
         reason = f"{type(failure).__name__}: {failure}"
         outcome = {"state": "failed", "reason": reason}
@@ -408,6 +430,8 @@ def _counts(
     except NotFiniteError as error:
         raise DivergedFailure(f"counting the trained network: {error}") from error
     except TracingError as error:
+        if recipe.config.model is not None and error.__cause__ is None:
+            raise UncountedFailure(str(error)) from error
         # our own networks do not raise: a bug, which stops the sweep with its traceback
         raise error.__cause__ or error from None
     unknown = sorted(set(counts.uncounted) - set(recipe.config.allow_uncounted))

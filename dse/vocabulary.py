@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
+from dse import own
 from dse.design import Knob
 from dse.domain import Fixed, misfits, settle
-from dse.knobentry import FORMS, KnobEntry, form_of, spelled_out
+from dse.knobentry import FORMS, clashes, form_of, readable
 from energy_models.errors import EnergyModelError, nearest
 from energy_models.yamlfile import Place
 
@@ -36,6 +37,8 @@ class Vocabulary:
     variants : network family -> its knobs      architectures, data : names
     hardware : called with each profile's name; raises EnergyModelError for one that is not right
     objectives : name -> which way is better
+    own : knobs of the training, which a model of the user's own has beside those of the space
+    looks : whether files of the user's own are looked at; one that a run was begun with may be gone
     """
 
     variants: Mapping[str, tuple[Knob, ...]]
@@ -43,6 +46,8 @@ class Vocabulary:
     data: tuple[str, ...]
     hardware: Callable[[str], object]
     objectives: Mapping[str, Goal] = field(default_factory=lambda: OBJECTIVES)
+    own: tuple[Knob, ...] = ()
+    looks: bool = True
 
 
 def is_priced(objective: object) -> bool:
@@ -55,29 +60,59 @@ def misused_words(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[M
 
     data : of a sweep file, in whatever shape; what has the wrong shape is passed over
     """
-    source = data.get("data")
-    if isinstance(source, dict):
-        yield from _unknown({("data", "name"): source.get("name")}, vocabulary.data, "data")
-    else:
-        yield from _unknown({("data",): source}, vocabulary.data, "data")
-    architecture = data.get("architecture")
-    yield from _unknown({("architecture",): architecture}, vocabulary.architectures, "architecture")
+    yield from _data(data.get("data"), vocabulary)
     variants = _listed(("variants",), data.get("variants"))
-    yield from _unknown(variants, vocabulary.variants, "variant")
-    yield from _twice(variants)
+    if data.get("model") is not None:
+        vocabulary = replace(vocabulary, variants={own.VARIANT: _own_knobs(data, vocabulary)})
+        variants = {("variants", 0): own.VARIANT}
+        yield from own.misfits(data)
+        if vocabulary.looks:
+            yield from own.model_problems(data["model"], _space(data), vocabulary.own)
+    else:
+        architecture = data.get("architecture")
+        yield from _unknown(
+            {("architecture",): architecture}, vocabulary.architectures, "architecture"
+        )
+        yield from _unknown(variants, vocabulary.variants, "variant")
+        yield from _twice(variants)
     hardware = _listed(("hardware",), data.get("hardware"))
     yield from _unpriced(hardware, vocabulary)
     yield from _twice(hardware)
     yield from _objectives(data.get("objectives"), vocabulary)
     yield from _shared_widths(data, variants.values(), vocabulary)
-    if isinstance(data.get("space"), dict):
+    if _space(data):
         listed = [name for name in variants.values() if name in vocabulary.variants]
         # beside a misspelt family no knob can be said to be nobody's
-        sure = listed if listed and len(listed) == len(variants) else list(vocabulary.variants)
+        is_sure = listed and len(listed) == len(variants)
+        sure = list(dict.fromkeys(listed)) if is_sure else list(vocabulary.variants)
         budget = data.get("budget")
         is_counted = isinstance(budget, dict) and budget.get("repeats") is not None
-        for knob, entry in data["space"].items():
+        for knob, entry in _space(data).items():
             yield from _knob(knob, entry, sure, vocabulary, is_counted)
+
+
+def _space(data: Mapping[str, Any]) -> dict[str, Any]:
+    space = data.get("space")
+    return space if isinstance(space, dict) else {}
+
+
+def _own_knobs(data: Mapping[str, Any], vocabulary: Vocabulary) -> tuple[Knob, ...]:
+    """The knobs of a model of the user's own: any that the space names, and those of training."""
+    ours = {knob.name for knob in vocabulary.own}
+    said = {name: raw for name, raw in _space(data).items() if name not in ours}
+    return (*vocabulary.own, *own.knobs(said))
+
+
+def _data(source: Any, vocabulary: Vocabulary) -> Iterator[Mistake]:
+    place, file = own.file_of(source)
+    if file is not None:
+        problem = own.data_problem(file) if vocabulary.looks else None
+        if problem is not None:
+            yield place, problem
+    elif isinstance(source, dict):
+        yield from _unknown({("data", "name"): source.get("name")}, vocabulary.data, "data")
+    else:
+        yield from _unknown({("data",): source}, vocabulary.data, "data")
 
 
 def _listed(place: Place, value: Any) -> dict[Place, str]:
@@ -182,16 +217,20 @@ def _entry(
         elif variant not in having:
             yield at, f"{variant} has no such knob. It belongs to {', '.join(having)}"
     yield from _twice(meant)
-    try:
-        entry = KnobEntry.model_validate(spelled_out(raw))
-    except ValueError:
+    if isinstance(raw, dict):
+        yield from ((place, text) for text in clashes(raw))
+    entry = readable(raw)
+    is_lost = isinstance(raw, dict) and raw.get("when") is not None
+    if entry is None or (is_lost and entry.when is None):
         return  # its shape is wrong, which is said elsewhere
     form = next(form for form in FORMS if getattr(entry, form) is not None)
     domain = entry.entry().domain
     admitted = [knob for variant, knob in having.items() if entry.entry().admits(variant)]
     wrong = list(dict.fromkeys(text for knob in admitted for text in misfits(domain, knob)))
-    if is_counted and not wrong and any(settle(domain, knob).size is None for knob in admitted):
-        wrong = [_ENDLESS]
+    is_whole = not (isinstance(raw, dict) and raw.get("step") is not None and entry.step is None)
+    if is_counted and is_whole and not wrong:
+        if any(settle(domain, knob).size is None for knob in admitted):
+            wrong = [_ENDLESS]
     for text in wrong:
         yield (*place, form) if isinstance(raw, dict) else place, text
 

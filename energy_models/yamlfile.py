@@ -127,6 +127,8 @@ def _problems(error: ValidationError, places: Places, model: type[BaseModel]) ->
         elif kind == "missing":
             place = (*(part for part in path[:-1] if _is_of_file(part, places)), path[-1])
             text = "missing. It must be given"
+        elif kind == "model_type":
+            text = "must give keys, as in `key: value`"
         else:
             text = mistake["msg"].removeprefix("Value error, ")
             text += _hint(mistake["input"])

@@ -68,7 +68,7 @@ def report(
         runs = []
     for run in runs:
         folder = targets.open_run(run)
-        config = inventory.load_sweep(folder.sweep_file)
+        config = inventory.load_begun(folder.sweep_file)
         records = folder.records()
         if hardware is None:
             folder.refuse_changed({name: fingerprint(name) for name in config.hardware})

@@ -33,7 +33,7 @@ def rerun(
     from dse import inventory
 
     folder, record = targets.open_point(point)
-    config = inventory.load_sweep(folder.sweep_file)
+    config = inventory.load_begun(folder.sweep_file)
     import torch
 
     from dse.design import Design
@@ -44,6 +44,7 @@ def rerun(
     data_dir = data_dir or (Path(settings["data_dir"]) if settings.get("data_dir") else None)
     device = device or settings.get("device") or "auto"
     recipe = Recipe(config, data_dir, targets.pick_device(device))
+    folder.refuse_changed({}, recipe.fingerprints())
     epochs = config.training.epochs
     terminal.say(f"training {point} again: {record.variant}, {epochs} epochs, seed {record.seed}")
     with tempfile.TemporaryDirectory() as scratch:

@@ -70,7 +70,7 @@ def run(
     data_dir = data_dir or (Path(before["data_dir"]) if before.get("data_dir") else None)
     device = device or before.get("device") or "auto"
     # from here on torch is loaded: a mistake in the sweep file has been told before
-    from dse.admission import check_prices
+    from dse.admission import check_data, check_prices
     from dse.cli.target import pick_device
     from dse.processes import cores
     from dse.storage import reach
@@ -83,6 +83,7 @@ def run(
     prepared = Sweep(folder, recipe, inventory.space(config), storage)
     # missing data, prices, or a database that is not there, are told before a folder is made
     recipe.data()
+    check_data(prepared)
     for line in check_prices(prepared):
         terminal.say(f"incomplete: {line}")
     if dry_run:
@@ -96,6 +97,7 @@ def run(
     folder.begin(
         dump_sweep(config),
         profiles={name: fingerprint(name) for name in config.hardware},
+        own=recipe.fingerprints(),
         data_dir=None if data_dir is None else str(data_dir.resolve()),
         device=device,
         storage=storage,
@@ -160,7 +162,7 @@ def _folder(config: SweepConfig, out: Path | None) -> RunFolder:
         return folder
     free = {"budget", "workers"}
     ours = config.model_dump(exclude=free)
-    before = inventory.load_sweep(folder.sweep_file)
+    before = inventory.load_begun(folder.sweep_file)
     theirs = before.model_dump(exclude=free)
     changed = sorted(key for key in ours if ours[key] != theirs[key])
     if (config.budget.repeats is None) != (before.budget.repeats is None):

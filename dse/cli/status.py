@@ -22,7 +22,7 @@ def status(
     from dse.selection import COUNTED, budget_text, front, hypervolume, planned
 
     folder = targets.open_run(run)
-    config = inventory.load_sweep(folder.sweep_file)
+    config = inventory.load_begun(folder.sweep_file)
     records = folder.records()
     doing = folder.doing()
     states: Counter[str] = Counter(record.state for record in records)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import json
 import re
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dse import usercode
 from dse.errors import TargetError
 from dse.pricing import admit
 from dse.runfolder import RunFolder
@@ -238,32 +238,9 @@ def _callable(target: str) -> Any:
             f'target "{target}": must be a point RUN#NUMBER, or a model of yours as '
             "file.py:callable or package.module:callable"
         )
-    module = _module_of_file(Path(place)) if place.endswith(".py") else _module_by_name(place)
-    found = getattr(module, name, None)
-    if not callable(found):
-        known = sorted(
-            key for key, value in vars(module).items() if callable(value) and key[0] != "_"
-        )
-        raise TargetError(f"{place}: has no callable {name}. It has: {', '.join(known) or 'none'}")
-    return found
-
-
-def _module_of_file(path: Path) -> Any:
-    if not path.is_file():
-        raise TargetError(f"{path}: no such file")
-    # a name of its own: a file called copy.py must not become the copy module of everybody
-    specification = importlib.util.spec_from_file_location(f"_dse_target_{path.stem}", path)
-    if specification is None or specification.loader is None:
-        raise TargetError(f"{path}: is not a Python file")
-    module = importlib.util.module_from_spec(specification)
-    # for its neighbours; last, so that they replace nothing
-    sys.path.append(str(path.parent.resolve()))
-    sys.modules[specification.name] = module
-    try:
-        specification.loader.exec_module(module)
-    except SyntaxError as error:
-        raise TargetError(f"{path}:{error.lineno}: {error.msg}") from error
-    return module
+    if place.endswith(".py"):
+        return usercode.load(Path(place), name)
+    return usercode.member(_module_by_name(place), name, place)
 
 
 def _module_by_name(name: str) -> Any:

@@ -19,7 +19,9 @@ _NOT_A_DATA_SET = (
     "decoded",
     "download",
     "idx",
+    "npz",
     "official",
+    "own",
     "splits",
     "stratify",
 )
@@ -32,7 +34,9 @@ _POOL, _VALIDATION = 1, 2
 class Part:
     """Some labelled images.
 
-    images : (N, C, H, W) float32, 0 (black) .. 1 (white)      labels : (N,) int64
+    images : (N, C, H, W) float32, 0 (black) .. 1 (white), or as the user gave them; of frames of
+        events (N, T, C, H, W)
+    labels : (N,) int64
     """
 
     images: npt.NDArray[np.float32]
@@ -54,6 +58,7 @@ class Splits:
 
     normalisation : the scaling in words
     notes : what must stand beside every figure made with these data
+    digest : of data of the user's own, which nobody else has checked; else empty
     """
 
     name: str
@@ -63,12 +68,17 @@ class Splits:
     test: Part
     normalisation: str
     notes: tuple[str, ...]
+    digest: str = ""
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        channels, height, width = self.train.images.shape[1:]
-        return channels, height, width
+    def input_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of one image, or (T, C, H, W) of the frames of events of one sample."""
+        return self.train.images.shape[1:]
+
+    @property
+    def time_steps(self) -> int | None:
+        """T of frames of events; None for images, which are shown at every step."""
+        return self.train.images.shape[1] if self.train.images.ndim == 5 else None
 
 
 def names() -> list[str]:
@@ -114,30 +124,8 @@ def split(official: Official, *, validation: float | int, samples: int | None, s
     Raises DataError, with all mistakes at once, if there cannot be such a cut.
     """
     labels = official.train_labels
-    pool_size = len(labels) if samples is None else samples
-    validation_size = validation if isinstance(validation, int) else _part(validation, pool_size)
-    problems = []
-    if not 2 <= pool_size <= len(labels):
-        problems.append(f"samples: {samples} is not in 2 .. {len(labels)}")
-    elif not 1 <= validation_size < pool_size:
-        problems.append(
-            f"validation: {validation} of {pool_size} samples leaves training or validation empty."
-            f" It may be a share between 0 and 1, or a number in 1 .. {pool_size - 1}"
-        )
-    if seed < 0:
-        problems.append(f"seed: {seed} is below 0")
-    if problems:
-        raise DataError("\n".join(f"{official.name}: {problem}" for problem in problems))
-
-    pool = stratify.draw(labels, pool_size, (seed, _POOL))
-    held_out = pool[stratify.draw(labels[pool], validation_size, (seed, _VALIDATION))]
-    train = np.setdiff1d(pool, held_out, assume_unique=True)
-    notes = official.notes
-    if pool_size < len(labels):
-        notes += (
-            f"{official.name}: {pool_size:,} of the {len(labels):,} official training images were "
-            "used (a stratified draw)",
-        )
+    kind = "official training images"
+    train, held_out, notes = cut(official.name, labels, validation, samples, seed, kind)
     return Splits(
         name=official.name,
         classes=official.classes,
@@ -145,8 +133,51 @@ def split(official: Official, *, validation: float | int, samples: int | None, s
         validation=Part(_scaled(official.train_images[held_out], official.white), labels[held_out]),
         test=Part(_scaled(official.test_images, official.white), official.test_labels),
         normalisation=f"pixel / {official.white}, in [0, 1]; no mean subtracted, black is 0",
-        notes=notes,
+        notes=(*official.notes, *notes),
     )
+
+
+def cut(
+    name: str,
+    labels: Labels,
+    validation: float | int | None,
+    samples: int | None,
+    seed: int,
+    kind: str,
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], tuple[str, ...]]:
+    """Places of training and validation samples, and what must be said of the cut.
+
+    validation, samples, seed : as in `split`; no validation for None
+    name, kind : of the data and of their samples, for messages and notes
+
+    Raises DataError, with all mistakes at once, if there cannot be such a cut.
+    """
+    pool_size = len(labels) if samples is None else samples
+    least = 0 if validation is None else 1
+    share = validation or 0
+    validation_size = share if isinstance(share, int) else _part(share, pool_size)
+    problems = []
+    if not 2 <= pool_size <= len(labels):
+        problems.append(f"samples: {samples} is not in 2 .. {len(labels)}")
+    elif not least <= validation_size < pool_size:
+        problems.append(
+            f"validation: {validation} of {pool_size} samples leaves training or validation empty."
+            f" It may be a share between 0 and 1, or a number in 1 .. {pool_size - 1}"
+        )
+    if seed < 0:
+        problems.append(f"seed: {seed} is below 0")
+    if problems:
+        raise DataError("\n".join(f"{name}: {problem}" for problem in problems))
+
+    pool = stratify.draw(labels, pool_size, (seed, _POOL))
+    held_out = pool[stratify.draw(labels[pool], validation_size, (seed, _VALIDATION))]
+    train = np.setdiff1d(pool, held_out, assume_unique=True)
+    notes: tuple[str, ...] = ()
+    if pool_size < len(labels):
+        notes = (
+            f"{name}: {pool_size:,} of the {len(labels):,} {kind} were used (a stratified draw)",
+        )
+    return train, held_out, notes
 
 
 def _part(share: float, total: int) -> int:

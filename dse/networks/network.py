@@ -1,7 +1,8 @@
 """Network: places filled with synapses and neurons, for one time step or many, in one code.
 
 The first layer gets the same real-valued data at every step (direct coding), hence its current is
-computed once and shown to the neurons T times, as in Fang et al., ICCV 2021.
+computed once and shown to the neurons T times, as in Fang et al., ICCV 2021. Of frames of events
+every step has its own, and the first layer works at every step.
 
 Maps lie in memory with their channels last, which convolves and pools up to 1.6 times faster on a
 CPU. The network sees to it, and not its users: another layout rounds otherwise and moves spikes.
@@ -133,7 +134,7 @@ class Network(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stub
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, classes) of images (B, C, H, W)."""
+        """Logits (B, classes) of images (B, C, H, W), or of frames of events (B, T, C, H, W)."""
         values, steps = self._hidden(images, None)
         logits: Tensor = self.readout(values, steps, self.time_steps)
         return logits

@@ -13,20 +13,26 @@ from dse.training.settings import TrainingSettings
 
 
 def refuse_small(shape: tuple[int, ...], settings: TrainingSettings) -> None:
-    """Raise DataError unless images (C, H, W) are larger than what is done to them."""
+    """Raise DataError unless images (..., C, H, W) are larger than what is done to them."""
     sizes = {"shift": settings.shift_pixels, "cutout": settings.cutout_pixels}
     for name in settings.augment:
-        if len(shape) != 3:
+        if len(shape) not in (3, 4):
             raise DataError(f"training.augment: {name}: images of shape {shape}: must be (C, H, W)")
-        if sizes.get(name, 0) >= min(shape[1:]):
+        if sizes.get(name, 0) >= min(shape[-2:]):
             raise DataError(
                 f"training.{name}_pixels {sizes[name]}: must be below the side of the images, "
-                f"{min(shape[1:])}"
+                f"{min(shape[-2:])}"
             )
 
 
 def augmented(images: Tensor, settings: TrainingSettings, generator: Generator) -> Tensor:
-    """A batch (B, C, H, W) after all that `settings.augment` lists, drawn anew for each image."""
+    """A batch (B, C, H, W) after all that `settings.augment` lists, drawn anew for each image.
+
+    Of frames of events (B, T, C, H, W) all of a sample are changed alike.
+    """
+    if images.ndim == 5 and settings.augment:
+        flat = augmented(images.flatten(1, 2), settings, generator)
+        return flat.unflatten(1, images.shape[1:3])
     for name in settings.augment:
         if name == "flip":
             images = flip(images, generator)

@@ -25,12 +25,14 @@ class Variant:
 
     build : (design, input shape of one sample (C, H, W), number of classes) -> module that maps
         (B, C, H, W) to logits (B, classes). Its attribute `time_steps` is T. Imports torch inside.
+    takes_events : whether samples may be frames of events (T, C, H, W), a frame each time step
     """
 
     name: str
     title: str
     knobs: tuple[Knob, ...]
     build: Callable[[Design, tuple[int, ...], int], nn.Module]
+    takes_events: bool = False
 
     def knob(self, name: str) -> Knob | None:
         """The knob of that name, or None."""
@@ -115,11 +117,14 @@ def knob_values(design: Design, knobs: Sequence[Knob]) -> dict[str, KnobValue]:
 
 def names() -> list[str]:
     """The network families: the files of this room."""
-    return catalogue.names("dse.variants", without=("family",))
+    return catalogue.names("dse.variants", without=("family", "own"))
 
 
 def load(name: str) -> Variant:
-    """A network family by name. Raises ConfigError, with the nearest name, if there is none."""
+    """A network family by name, or `own`, the user's own model.
+
+    Raises ConfigError, with the nearest name, if there is none.
+    """
     variant: Variant = catalogue.load("dse.variants", name, "VARIANT", without=("family",))
     return variant
 

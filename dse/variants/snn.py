@@ -101,6 +101,13 @@ def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Modu
             "another surrogate"
         )
     surrogate = _surrogate(knobs)
+    time_steps = int(knobs["time_steps"])
+    *frames, channels, height, width = input_shape
+    if frames and time_steps > frames[0]:
+        raise BuildFailure(
+            f"snn: time_steps {time_steps} is above the {frames[0]} steps of the data: must be at "
+            f"most {frames[0]}"
+        )
 
     def make_neuron(place: object) -> nn.Module:
         return IntegrateFire(
@@ -116,10 +123,10 @@ def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Modu
         )
 
     return Network(
-        positions(design, knobs, input_shape, classes),
+        positions(design, knobs, (channels, height, width), classes),
         make_synapse=real_synapse,
         make_neuron=make_neuron,
-        time_steps=int(knobs["time_steps"]),
+        time_steps=time_steps,
         pool_first=knobs["pool"] == "currents",
         norm=cast("NormKind", knobs["norm"]),
         threshold=threshold,
@@ -151,4 +158,4 @@ def _surrogate(knobs: Mapping[str, KnobValue]) -> Surrogate:
     return made[str(knobs["surrogate"])]
 
 
-VARIANT = Variant("snn", "multi-step spiking network", KNOBS, build)
+VARIANT = Variant("snn", "multi-step spiking network", KNOBS, build, takes_events=True)

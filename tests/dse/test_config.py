@@ -290,21 +290,21 @@ def test_every_trick_of_the_training_is_read_and_written(tmp_path: Path) -> None
         ("{precision: float16}",
          "training.precision: Input should be 'float32' or 'bfloat16' (got 'float16')"),
         ("{mixup: -1}", "training.mixup: Input should be greater than or equal to 0 (got -1)"),
-        ("{warmup: 1}", "training.warmup: Input should be less than 1 (got 1)"),
+        ("{schedule: cosine, warmup: 1}", "training.warmup: Input should be less than 1 (got 1)"),
         ("{deterministic: 1}",
          "training.deterministic: Input should be a valid boolean (got 1)"),
-        ("{momentum: 0.5}", "training: momentum changes nothing without optimizer: sgd. "
+        ("{momentum: 0.5}", "training.momentum: changes nothing without optimizer: sgd. "
          "Leave it out, or add that"),
-        ("{nesterov: false}", "training: nesterov changes nothing without optimizer: sgd. "
+        ("{nesterov: false}", "training.nesterov: changes nothing without optimizer: sgd. "
          "Leave it out, or add that"),
-        ("{warmup: 0.1}", "training: warmup changes nothing without schedule: cosine or constant. "
+        ("{warmup: 0.1}", "training.warmup: changes nothing without schedule: cosine or constant. "
          "Leave it out, or add that"),
-        ("{shift_pixels: 3}", "training: shift_pixels changes nothing without augment: [shift]. "
+        ("{shift_pixels: 3}", "training.shift_pixels: changes nothing without augment: [shift]. "
          "Leave it out, or add that"),
-        ("{augment: [shift], cutout_pixels: 3}", "training: cutout_pixels changes nothing without "
+        ("{augment: [shift], cutout_pixels: 3}", "training.cutout_pixels: changes nothing without "
          "augment: [cutout]. Leave it out, or add that"),
         ("{optimizer: sgd, momentum: 0}",
-         "training: nesterov needs a momentum above 0. Write nesterov: false"),
+         "training.nesterov: needs a momentum above 0. Write nesterov: false"),
     ],
 )  # fmt: skip
 def test_a_training_that_cannot_be_is_refused(tmp_path: Path, training: str, problem: str) -> None:

@@ -319,7 +319,7 @@ def test_options_that_contradict_the_file_or_one_another(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "Input should be a valid dictionary or instance of HardwareProfile (got None)"),
+        ("", "must give keys, as in `key: value`"),
         ("name: a\nname: b\n", "2:1: name: the key is given twice. Keep one"),
     ],
 )
