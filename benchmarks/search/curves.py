@@ -1,143 +1,139 @@
-"""Curves: whole trainings of a sweep, each epoch kept, so that rules of stopping can be replayed.
-
-python -m benchmarks.search.curves --out curves.jsonl
-"""
+"""Curves: hypervolume on test of the front chosen on validation, against seconds spent."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import tempfile
-import warnings
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
-import optuna
-import torch
+import numpy as np
 
-from dse import inventory
-from dse.data.splits import Part, Splits
-from dse.seeding import trial_seed
-from dse.space import suggest
-from dse.training import machine
-from dse.trial import Look, Recipe, measure_test, run_trial
+from benchmarks.search.problems import Problem
+from benchmarks.search.rows import Row
+from reports.pareto import MARGIN, Floats, Goal, hypervolume, non_dominated
 
-PROFILE = "cmos45-fp32"
-_FASHION = ("data.name=fashion-mnist", "data.samples=6000", "training.batch_size=64")
+_GOALS: tuple[Goal, ...] = ("min", "min", "min")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a run had come to.
+
+    volume : of the front, on test; 1 = a design that errs never, at least energy, in one step
+    front : different points that no other dominates, on validation
+    held : those of them that no other one of them dominates on test
+    trainings : finished, whatever came of them
+    """
+
+    cpu_s: float
+    volume: float
+    front: int
+    held: int
+    trainings: int
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One training to its end.
+    """The states of one run after each training, in order, from nothing on."""
 
-    accuracies, energies_pj : on validation, of each epoch; the energy from few images
-    validation, test, energy_pj : at the end; None if the training failed
+    states: tuple[State, ...]
+
+    def at(self, cpu_s: float) -> State:
+        """What there was at that second."""
+        return self.states[bisect_right([state.cpu_s for state in self.states], cpu_s) - 1]
+
+    def first_with(self, volume: float) -> float | None:
+        """The second at which so much volume was there first; None if it never was."""
+        return next((state.cpu_s for state in self.states if state.volume >= volume), None)
+
+    def last_without(self, volume: float) -> float | None:
+        """The second from which on so much volume was always there; None if it was not at the end.
+
+        A front that is chosen on validation can lose volume on test.
+        """
+        since = None
+        for state in self.states:
+            if state.volume < volume:
+                since = None
+            elif since is None:
+                since = state.cpu_s
+        return since
+
+
+def curve(rows: Sequence[Row], problem: Problem, worst_error: float | None = None) -> Curve:
+    """The curve of one run. worst_error : of the box; None = that of a guess"""
+    states = [State(0.0, 0.0, 0, 0, 0)]
+    kept: list[Row] = []
+    trainings = 0
+    for cpu_s, group in groupby(rows, key=lambda row: row.cpu_s):
+        new = list(group)
+        trainings += sum("." not in row.point for row in new)
+        kept = _front([*kept, *new])
+        on_test = np.array([_on_test(row) for row in kept]).reshape(-1, 3)
+        costs = np.array([row.costs for row in kept]).reshape(-1, 3)
+        volume = volume_in_box(on_test, problem, worst_error)
+        held = np.unique(on_test[non_dominated(on_test, _GOALS)], axis=0)
+        size = len(np.unique(costs, axis=0))
+        states.append(State(cpu_s, volume, size, min(size, len(held)), trainings))
+    return Curve(tuple(states))
+
+
+def volume_in_box(costs: Floats, problem: Problem, worst_error: float | None = None) -> float:
+    """Hypervolume of (error, energy in pJ, time steps), as a share of the largest there can be.
+
+    Energy and time steps count by their logarithms. As in a report, volume is measured from a tenth
+    of the range beyond the worst, so that a point at the edge still counts.
     """
+    low_pj, high_pj = problem.energy_pj
+    lowest = np.array([0.0, math.log10(low_pj), 0.0])
+    most = [worst_error or problem.guess_error, math.log10(high_pj)]
+    highest = np.array([*most, math.log10(problem.most_time_steps)])
+    taken = np.column_stack([costs[:, 0], np.log10(costs[:, 1:])])
+    taken = np.maximum((taken - lowest) / (highest - lowest), 0.0)
+    reference = np.full(3, 1.0 + MARGIN)
+    return hypervolume(taken, _GOALS, reference) / float(np.prod(reference))
 
-    data: str
-    sampler: str
-    seed: int
-    number: int
-    variant: str
-    accuracies: tuple[float, ...]
-    energies_pj: tuple[float, ...]
-    validation: float | None
-    test: float | None
-    energy_pj: float | None
-    train_s: float
+
+def _front(rows: Sequence[Row]) -> list[Row]:
+    costs = np.array([row.costs for row in rows]).reshape(-1, 3)
+    mask = non_dominated(costs, _GOALS)
+    return [row for row, is_kept in zip(rows, mask, strict=True) if is_kept]
+
+
+def _on_test(row: Row) -> tuple[float, float, float]:
+    if row.test_accuracy is None:
+        raise ValueError(f"{row.method}, seed {row.seed}, point {row.point}: not measured on test")
+    return 1 - row.test_accuracy, row.costs[1], row.costs[2]
 
 
 @dataclass(frozen=True, slots=True)
-class Halved(Recipe):
-    """The same with images of half the height and width: means of 2 x 2 pixels."""
+class Race:
+    """One seed: when we had what another method had at its budget.
 
-    def data(self) -> Splits:
-        """The data of the sweep, halved."""
-        whole = Recipe.data(self)
-        parts = {name: _half(getattr(whole, name)) for name in ("train", "validation", "test")}
-        return replace(whole, **parts)
+    ratio : budget over our seconds; where we never had it, the largest that it could be
+    is_reached : whether we had it
+    lasting : the same from the second on from which we always had it; None if not at the end
+    """
 
-
-def record(data: str, sampler: str, seed: int, designs: int, data_dir: Path) -> Iterator[Curve]:
-    """Search without stopping, as the command does: the default designs first."""
-    changes = (f"seed={seed}", *(_FASHION if data == "fashion" else ()))
-    config = inventory.load_sweep("quickstart", changes)
-    recipe = (Halved if data == "fashion" else Recipe)(config, data_dir)
-    space = inventory.space(config)
-    study = optuna.create_study(directions=["maximize", "minimize"])
-    for number in range(designs):
-        if number < len(config.variants):
-            study.enqueue_trial(space.default(config.variants[number]))
-        study.sampler = (
-            optuna.samplers.TPESampler(seed=trial_seed(seed, number))
-            if sampler == "tpe"
-            else optuna.samplers.RandomSampler(seed=trial_seed(seed, number))
-        )
-        trial = study.ask()
-        seen: list[dict[str, Any]] = []
-
-        def judge(epoch: int, look: Look, seen: list[dict[str, Any]] = seen) -> None:
-            seen.append(look())
-
-        with tempfile.TemporaryDirectory() as folder:
-            done = run_trial(
-                suggest(trial, space), number, recipe, Path(folder), worker="w", judge=judge
-            )
-            test = measure_test(done, recipe, Path(folder)) if done.state == "complete" else None
-        energy_pj = done.energy_pj(PROFILE)
-        if done.accuracy is None or energy_pj is None:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        else:
-            study.tell(trial, [done.accuracy, energy_pj])
-        yield Curve(
-            data,
-            sampler,
-            seed,
-            number,
-            done.variant,
-            tuple(one["metrics"]["validation"]["accuracy"] for one in seen),
-            tuple(one["energy"][PROFILE]["total_pj"] for one in seen),
-            done.accuracy,
-            None if test is None else test["accuracy"],
-            energy_pj,
-            done.times.get("train_s", 0.0),
-        )
+    ratio: float
+    is_reached: bool
+    lasting: float | None
 
 
-def read(path: Path) -> list[Curve]:
-    """The curves of a file."""
-    return [Curve(**json.loads(line)) for line in path.read_text().splitlines()]
+def race(ours: Curve, theirs: Curve, budget_s: float) -> Race:
+    """How much sooner we were."""
+    wanted = theirs.at(budget_s).volume
+    first, since = ours.first_with(wanted), ours.last_without(wanted)
+    end_s = max(ours.states[-1].cpu_s, budget_s)
+    return Race(
+        ratio=budget_s / (first or end_s),
+        is_reached=first is not None,
+        lasting=None if since is None else budget_s / since,
+    )
 
 
-def main() -> None:
-    """Train, one line a training."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", choices=("digits", "fashion"), default="digits")
-    parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--designs", type=int, default=60)
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    machine.keep_memory()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    for seed in options.seeds:
-        with options.out.open("a") as file:
-            for curve in record(
-                options.data, options.sampler, seed, options.designs, options.data_dir
-            ):
-                print(json.dumps(asdict(curve)), file=file, flush=True)
-
-
-def _half(part: Part) -> Part:
-    n, c, height, width = part.images.shape
-    images = part.images.reshape(n, c, height // 2, 2, width // 2, 2).mean(axis=(3, 5))
-    return Part(images, part.labels)
-
-
-if __name__ == "__main__":
-    main()
+def geometric_mean(values: Sequence[float]) -> float:
+    """Of ratios."""
+    return math.exp(math.fsum(map(math.log, values)) / len(values))

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.counting.tables import Table
-from benchmarks.search.curves import Curve, read
+from benchmarks.search.learning import Curve, read
 from dse.stopping import Entry, Rule, promotable, why_stopped
 from reports.pareto import Objective, hypervolume, non_dominated
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.search.curves import Curve
+from benchmarks.search.learning import Curve
 from benchmarks.search.stopping import OBJECTIVES, Replay, measured, volume
 from dse.stopping import Rule
 
