@@ -163,10 +163,12 @@ class Confirm(Strict):
     """What is done to the points of the front at the end, beside measuring them on the test data.
 
     epochs : of fine-tuning at the knobs that a point was read at; 0 = none
-    seeds : how often each is fine-tuned
+    alone : train each by itself from the start, where weights were shared over widths
+    seeds : how often
     """
 
     epochs: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
+    alone: Annotated[bool, Field(strict=True)] = False
     seeds: Annotated[Count, Field(le=1000)] = 1
 
 

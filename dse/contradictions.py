@@ -34,6 +34,10 @@ def contradictions(data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
             text = "cannot hold with cpu_hours, which buy another number of trials each time"
             yield ("search", "deterministic"), f"{text}. Give trials"
 
+    confirm = data.get("confirm")
+    if isinstance(confirm, dict) and confirm.get("alone") is True and not data.get("share_widths"):
+        yield ("confirm", "alone"), "changes nothing without share_widths. Leave it out"
+
 
 def _training(said: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     """Entries that change nothing: they were meant to change something."""

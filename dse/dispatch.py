@@ -25,7 +25,7 @@ from dse.design import Design
 from dse.errors import RunFolderError
 from dse.proposals import Proposal, Proposer
 from dse.seeding import trial_seed
-from dse.selection import COUNTED, excesses, objective_values, planned
+from dse.selection import COUNTED, excesses, objective_values, planned, trainings
 from dse.space import suggest
 from dse.stopping import Entry, promotable
 from dse.sweep import Sweep
@@ -304,12 +304,12 @@ class Dispatch:
 def is_spent(records: Sequence[TrialRecord], running: int, sweep: Sweep) -> bool:
     """Whether the budget has no room for another training, beside those that are running."""
     config, trials = sweep.config, planned(sweep.config, sweep.space)
-    counted = [r for r in records if r.reading is None and r.state in COUNTED]
+    counted = trainings(records)
+    spent_s = sum(r.times["total_s"] for r in records)
     if config.budget.repeats is not None:  # a number is a design and a repeat, whatever came of it
         counted = [record for record in counted if record.number < (trials or 0)]
     if trials is not None:
         return len(counted) + running >= trials
-    spent_s = sum(record.times["total_s"] for record in counted)
     return bool(spent_s >= 3600 * (config.budget.cpu_hours or 0.0))
 
 

@@ -20,13 +20,15 @@ def vocabulary(*, looks: bool = True) -> Vocabulary:
 
     looks : at the files of the user's own that a sweep names
     """
+    families = {name: family.load(name) for name in family.names()}
     return Vocabulary(
-        variants={name: family.load(name).knobs for name in family.names()},
+        variants={name: one.knobs for name, one in families.items()},
         architectures=tuple(positions.names()),
         data=tuple(splits.names()),
         hardware=load_profile,
         own=family.load(own.VARIANT).knobs,
         looks=looks,
+        readings={name: one.readings for name, one in families.items()},
     )
 
 

@@ -21,6 +21,7 @@ from energy_models import (
     draw_many,
     estimate,
     load_profile,
+    price_many,
 )
 from energy_models.columns import Columns
 from energy_models.models import kinds
@@ -35,6 +36,24 @@ _SHOWN = 3  # layers of one reason
 def price(counts: ModelCounts, profiles: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Total energy per sample on each profile: the `energy` of a record."""
     return {name: totals(estimate(counts, load_profile(name))) for name in profiles}
+
+
+def price_side_by_side(
+    counts: Sequence[ModelCounts], profiles: Sequence[str]
+) -> list[dict[str, dict[str, Any]]]:
+    """The `energy` of many records at once; what is missing is looked up where something is."""
+    table = price_many(counts, [load_profile(name) for name in profiles])
+    found = []
+    for row, one in enumerate(counts):
+        energy = {}
+        for column, name in enumerate(profiles):
+            if table.complete[row, column]:
+                partial_pj = float(table.partial_pj[row, column])
+                energy[name] = _totals(partial_pj, partial_pj, ())
+            else:
+                energy[name] = totals(estimate(one, load_profile(name)))
+        found.append(energy)
+    return found
 
 
 def missing(counts: ModelCounts, profiles: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -107,11 +126,15 @@ def energy_draws(
 
 def totals(breakdown: EnergyBreakdown) -> dict[str, Any]:
     """What a record keeps of an energy document."""
+    return _totals(breakdown.total_pj, breakdown.partial_pj, breakdown.missing)
+
+
+def _totals(total_pj: float | None, partial_pj: float, missing: Sequence[str]) -> dict[str, Any]:
     return {
-        "total_pj": breakdown.total_pj,
-        "complete": breakdown.complete,
-        "missing": list(breakdown.missing),
-        "partial_pj": breakdown.partial_pj,
+        "total_pj": total_pj,
+        "complete": total_pj is not None,
+        "missing": list(missing),
+        "partial_pj": partial_pj,
     }
 
 

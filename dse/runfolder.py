@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -19,6 +20,9 @@ from typing import Any
 from dse.errors import RunFolderError
 from dse.recordfile import RecordFile, record_file
 from dse.safefile import append_whole, kernel_lock, repair_tail, try_lock, write_atomically
+from energy_models import ModelCounts
+from energy_models.errors import CountsError
+from energy_models.truncation import truncated
 from reports.record import TrialRecord
 
 _PACKAGES = ("dse", "torch", "optuna", "numpy", "scikit-learn", "fvcore")
@@ -188,15 +192,21 @@ class RunFolder:
         text = b"".join(_line(record) for record in by_key.values())
         write_atomically(self.records_file, text)
 
-    def counts(self, record: TrialRecord) -> Mapping[str, Any]:
-        """The count document of a record.
+    def counts(self, record: TrialRecord) -> ModelCounts:
+        """The counts of a record; of its first time steps, where several points share a file.
 
-        Raises RunFolderError if it has none, or if the file is gone.
+        Raises RunFolderError if it has none, or if the file is gone, or is of another network.
         """
         if record.counts_file is None:
-            raise RunFolderError(f"{self.path}: trial {record.number} has no counts")
-        document: Mapping[str, Any] = _read_json(self.path / record.counts_file)
-        return document
+            raise RunFolderError(f"{self.path}: trial {record.name} has no counts")
+        path = self.path / record.counts_file
+        try:
+            written = path.stat().st_mtime_ns
+            whole = _counts_in(path, written)
+            steps = record.metrics.get("latency_steps", whole.time_steps)
+            return truncated(whole, steps)
+        except (OSError, CountsError) as error:
+            raise RunFolderError(f"{path}: cannot be read: {error}") from error
 
     @contextmanager
     def worker(self) -> Iterator[str]:
@@ -243,6 +253,12 @@ class RunFolder:
 def without_password(url: str) -> str:
     """A database URL that may be shown and kept."""
     return re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+@functools.lru_cache(maxsize=4)
+def _counts_in(path: Path, written_ns: int) -> ModelCounts:
+    """The document that was written then; points of one training stand beside one another."""
+    return ModelCounts.from_dict(_read_json(path))
 
 
 def _line(record: TrialRecord) -> bytes:

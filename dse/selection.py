@@ -14,7 +14,7 @@ from reports import pareto, points
 from reports.pareto import Objective
 from reports.record import TrialRecord
 
-# these count against `trials: N`; a refused design costs nothing
+# these trainings count against `trials: N`; a refused design costs nothing
 COUNTED = ("complete", "stopped", "failed")
 
 _SHOWN = {
@@ -24,6 +24,11 @@ _SHOWN = {
     "parameters": ("parameters", "parameters", "", True),
     "spikes": ("spikes", "spikes per inference", "", False),
 }
+
+
+def trainings(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The records that a budget of trials counts: not the points that were made from them."""
+    return [one for one in records if one.parent is None and one.state in COUNTED]
 
 
 def objectives(config: SweepConfig) -> tuple[Objective, ...]:
@@ -121,13 +126,14 @@ def seconds_left(
 
     trials : how many are planned in all, None where the budget is a time
     """
-    times = [r.times["total_s"] for r in records if r.state in COUNTED]
-    if not times:
+    done = len(trainings(records))
+    if not done:
         return None
+    spent_s = sum(record.times["total_s"] for record in records)  # with what was read from them
     if trials is None:
-        left_s = 3600 * (config.budget.cpu_hours or math.inf) - sum(times)
+        left_s = 3600 * (config.budget.cpu_hours or math.inf) - spent_s
     else:
-        left_s = (trials - len(times)) * sum(times) / len(times)
+        left_s = (trials - done) * spent_s / done
     return max(0.0, float(left_s)) / max(1, workers)
 
 

@@ -9,8 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from multiprocessing.context import SpawnProcess
 from typing import Any, cast
 
@@ -21,16 +20,15 @@ from dse import warmstart
 from dse.config import SweepConfig
 from dse.design import Design
 from dse.dispatch import Dispatch, Handed, Job
-from dse.errors import CheckpointError, DseError, RunFolderError
+from dse.errors import DseError, RunFolderError
 from dse.processes import one_thread_each, unheard
-from dse.selection import best_of_each_variant, front
+from dse.reading import read
 from dse.space import suggest
 from dse.storage import open_study
 from dse.sweep import Sweep
 from dse.training import machine
 from dse.training.loop import EpochResult
-from dse.trial import measure_epoch_s, measure_test, run_trial
-from reports.record import TrialRecord
+from dse.trial import measure_epoch_s, run_trial
 
 _log = logging.getLogger(__name__)
 _LOOK_AGAIN_S = 0.5
@@ -157,36 +155,9 @@ def _train(
         judge=dispatch.judge(job),
         is_resumed=True,
     )
-    if not dispatch.finish(job, [record]):
+    records = [record, *read(record, sweep.recipe, folder.path)]
+    if not dispatch.finish(job, records):
         _log.warning("trial %d was taken over by another worker, whose result counts", job.number)
-
-
-def finish(
-    sweep: Sweep, shown: Callable[[Sequence[TrialRecord]], Iterable[TrialRecord]] = iter
-) -> list[TrialRecord]:
-    """Measure the front, and the best of each variant, once on the test data; all records.
-
-    shown : goes through the records to measure, and may show how far it is
-
-    Selection was on validation; a point that has its test accuracy is not measured again. Of a
-    sweep with repeats every trained point is measured: the spread over seeds needs them all.
-    """
-    records = sweep.folder.records()
-    chosen = {record.number for record in front(records, sweep.config)}
-    chosen |= {record.number for record in best_of_each_variant(records, sweep.config.hardware[0])}
-    if sweep.config.budget.repeats is not None:
-        chosen = {record.number for record in records if record.state == "complete"}
-    left = [r for r in records if r.number in chosen and r.metrics["test"] is None]
-    changed = []
-    for record in shown(left):
-        try:
-            test = measure_test(record, sweep.recipe, sweep.folder.path)
-        except CheckpointError as error:
-            raise RunFolderError(f"trial {record.number}: {error}") from error
-        changed.append(replace(record, metrics={**record.metrics, "test": test}))
-    with sweep.folder.lock():
-        sweep.folder.replace(changed)
-    return sweep.folder.records()
 
 
 def estimate_trial_s(sweep: Sweep) -> dict[str, float]:

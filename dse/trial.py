@@ -204,7 +204,7 @@ def unpriced(design: Design, recipe: Recipe) -> dict[str, tuple[str, ...]]:
 def measure_epoch_s(design: Design, recipe: Recipe) -> float:
     """Seconds of one epoch of a design, from a part of it."""
     data = recipe.data()
-    settings = _settings(design, recipe.config)
+    settings = settings_of(design, recipe.config)
     part = slice(0, max(settings.batch_size, min(len(data.train), TIMED_SAMPLES)))
     images, labels = data.train.images[part], data.train.labels[part]
     start_s = time.perf_counter()
@@ -234,7 +234,7 @@ def measured(
     data = recipe.data()
     validation = _accuracy(model, data.validation, recipe.device)
     clock.phase("evaluate")
-    counts = _counts(model, data.validation, recipe)
+    counts = held_out_counts(model, data.validation, recipe)
     clock.phase("count")
     counts_file = Path("trials") / place / "counts.json"
     write_atomically(_made(folder / counts_file), json.dumps(counts.to_dict()) + "\n")
@@ -350,7 +350,7 @@ def _trained(
         data.train.labels,
         data.validation.images,
         data.validation.labels,
-        _settings(design, recipe.config),
+        settings_of(design, recipe.config),
         seed,
         recipe.device,
         checkpoint=resumable.path,
@@ -397,13 +397,13 @@ def _standing(model: nn.Module, result: EpochResult, recipe: Recipe) -> dict[str
     """How a training stands after an epoch; no random generator moves."""
     part = recipe.data().validation
     with undisturbed(torch.device(recipe.device)):
-        counts = _counts(model, part, recipe, RUNG_SAMPLES)
+        counts = held_out_counts(model, part, recipe, RUNG_SAMPLES)
     validation = {"accuracy": result.validation_accuracy, "samples": len(part)}
     found = _found(model, validation, counts, recipe)
     return {**found, "metrics": {**found["metrics"], "epochs": result.epoch}}
 
 
-def _settings(design: Design, config: SweepConfig) -> TrainingSettings:
+def settings_of(design: Design, config: SweepConfig) -> TrainingSettings:
     return TrainingSettings(
         **config.training.model_dump(), learning_rate=float(design.values["learning_rate"])
     )
@@ -415,10 +415,10 @@ def _accuracy(model: nn.Module, part: Part, device: str) -> dict[str, float]:
     return {"accuracy": share, "samples": len(part)}
 
 
-def _counts(
+def held_out_counts(
     model: nn.Module, part: Part, recipe: Recipe, samples: int = COUNT_SAMPLES
 ) -> ModelCounts:
-    """Counts on held-out images.
+    """Counts on the first of some held-out images.
 
     Raises DivergedFailure if NaN flows, UncountedFailure for an operator that nobody can count and
     the sweep does not allow.

@@ -8,15 +8,16 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from dse import own
-from dse.design import Knob
+from dse.design import Knob, KnobValue
 from dse.domain import Fixed, misfits, settle
-from dse.knobentry import FORMS, clashes, form_of, readable
+from dse.knobentry import FORMS, clashes, form_of, number, readable
 from energy_models.errors import EnergyModelError, nearest
 from energy_models.yamlfile import Place
 
 Goal = Literal["max", "min"]
 Mistake = tuple[Place, str]
 
+_COUNTED_UP = "time_steps"  # the knob whose values are known when the trained one is
 _ENDLESS = "has endlessly many values, and repeats trains each. Write choice, or range with step"
 
 OBJECTIVES: Mapping[str, Goal] = MappingProxyType(
@@ -39,6 +40,7 @@ class Vocabulary:
     objectives : name -> which way is better
     own : knobs of the training, which a model of the user's own has beside those of the space
     looks : whether files of the user's own are looked at; one that a run was begun with may be gone
+    readings : network family -> the knobs that may be turned after its training
     """
 
     variants: Mapping[str, tuple[Knob, ...]]
@@ -48,6 +50,7 @@ class Vocabulary:
     objectives: Mapping[str, Goal] = field(default_factory=lambda: OBJECTIVES)
     own: tuple[Knob, ...] = ()
     looks: bool = True
+    readings: Mapping[str, tuple[Knob, ...]] = field(default_factory=dict)
 
 
 def is_priced(objective: object) -> bool:
@@ -80,11 +83,14 @@ def misused_words(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[M
     yield from _twice(hardware)
     yield from _objectives(data.get("objectives"), vocabulary)
     yield from _shared_widths(data, variants.values(), vocabulary)
+    listed = [name for name in variants.values() if name in vocabulary.variants]
+    # beside a misspelt family no knob can be said to be nobody's
+    is_sure = listed and len(listed) == len(variants)
+    sure = list(dict.fromkeys(listed)) if is_sure else list(vocabulary.variants)
+    if isinstance(data.get("evaluate"), dict):
+        for knob, values in data["evaluate"].items():
+            yield from _evaluated(knob, values, sure, vocabulary)
     if _space(data):
-        listed = [name for name in variants.values() if name in vocabulary.variants]
-        # beside a misspelt family no knob can be said to be nobody's
-        is_sure = listed and len(listed) == len(variants)
-        sure = list(dict.fromkeys(listed)) if is_sure else list(vocabulary.variants)
         budget = data.get("budget")
         is_counted = isinstance(budget, dict) and budget.get("repeats") is not None
         for knob, entry in _space(data).items():
@@ -172,7 +178,7 @@ def _shared_widths(
     if not isinstance(widths, list) or not widths:
         return
     known = [variant for variant in variants if variant in vocabulary.variants]
-    having = _having("width", known, vocabulary)
+    having = _having("width", known, vocabulary.variants)
     for variant in known:
         if variant not in having:
             yield ("share_widths",), f"{variant} has no knob width. Leave one of the two out"
@@ -189,15 +195,9 @@ def _knob(
 ) -> Iterator[Mistake]:
     """is_counted : every design is to be trained, so there must be a number of them"""
     place: Place = ("space", name)
-    having = _having(name, listed, vocabulary)
+    having = _having(name, listed, vocabulary.variants)
     if not having:
-        others = _having(name, vocabulary.variants, vocabulary)
-        if others:
-            has = f"{', '.join(others)} {'has' if len(others) == 1 else 'have'} it"
-            yield place, f"none of {', '.join(listed)} has this knob, but {has}"
-        else:
-            known = {knob.name for variant in listed for knob in vocabulary.variants[variant]}
-            yield place, f"unknown knob.{nearest(name, known)}"
+        yield from _nobodys(place, name, listed, vocabulary.variants)
         return
     if form_of(raw) == "<entry>":
         yield from _entry(place, raw, listed, having, is_counted)
@@ -205,6 +205,52 @@ def _knob(
     for index, one in enumerate(raw):
         yield from _entry((*place, index), one, listed, having, is_counted)
     yield from _shared(place, raw, having)
+
+
+def _nobodys(
+    place: Place, name: str, listed: list[str], families: Mapping[str, tuple[Knob, ...]]
+) -> Iterator[Mistake]:
+    """What to say of a knob that none of the listed families has."""
+    others = _having(name, families, families)
+    if others:
+        has = f"{', '.join(others)} {'has' if len(others) == 1 else 'have'} it"
+        yield place, f"none of {', '.join(listed)} has this knob, but {has}"
+    else:
+        known = {knob.name for variant in listed for knob in families.get(variant, ())}
+        has_none = f" Nothing can be turned after the training of {', '.join(listed)}"
+        yield place, f"unknown knob.{nearest(name, known) if known else has_none}"
+
+
+def _evaluated(
+    name: str, values: Any, listed: list[str], vocabulary: Vocabulary
+) -> Iterator[Mistake]:
+    """A knob that is to be turned after the training, and its values."""
+    place: Place = ("evaluate", name)
+    having = _having(name, listed, vocabulary.readings)
+    if not having:
+        if _having(name, listed, vocabulary.variants):
+            known = {knob.name for one in listed for knob in vocabulary.readings.get(one, ())}
+            text = f"matters in training, and cannot be turned after it.{nearest(name, known)}"
+            yield place, f"{text}. The space says it"
+            return
+        yield from _nobodys(place, name, listed, vocabulary.readings)
+    elif values == "all":
+        if name != _COUNTED_UP:
+            yield place, f"all is for {_COUNTED_UP} alone. List the values"
+    elif isinstance(values, list):
+        for index, value in enumerate(values):
+            texts = [
+                text for knob in having.values() for text in misfits(Fixed(_number_of(value)), knob)
+            ]
+            yield from (((*place, index), text) for text in dict.fromkeys(texts))
+
+
+def _number_of(value: Any) -> KnobValue:
+    """`1e-3`, which YAML takes for a word, as a number; everything else as it is."""
+    try:
+        return number(value)
+    except ValueError:
+        return value if isinstance(value, bool | int | float | str) else str(value)
 
 
 def _entry(
@@ -258,11 +304,13 @@ def _meant(place: Place, raw: Any) -> dict[Place, str]:
     )
 
 
-def _having(name: str, variants: Iterable[str], vocabulary: Vocabulary) -> dict[str, Knob]:
+def _having(
+    name: str, variants: Iterable[str], families: Mapping[str, tuple[Knob, ...]]
+) -> dict[str, Knob]:
     """The network families that have a knob, each with its own."""
     return {
         variant: knob
         for variant in variants
-        for knob in vocabulary.variants[variant]
+        for knob in families.get(variant, ())
         if knob.name == name
     }

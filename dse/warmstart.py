@@ -19,7 +19,6 @@ from dse.pricing import price
 from dse.runfolder import RunFolder
 from dse.safefile import write_atomically
 from dse.space import Space
-from energy_models import ModelCounts
 from reports.errors import RecordError
 from reports.record import TrialRecord
 
@@ -98,7 +97,7 @@ def _energy(record: TrialRecord, folder: RunFolder, config: SweepConfig) -> dict
     energy = dict(record.energy)
     if not missing:
         return energy
-    return energy | price(ModelCounts.from_dict(folder.counts(record)), missing)
+    return energy | price(folder.counts(record), missing)
 
 
 def _differences(folder: RunFolder, config: SweepConfig) -> str:

@@ -80,7 +80,8 @@ class ModelCounts:
     coverage : share of tensor-multiplying operator calls that a rule counted
     uncounted : operators without a rule; never a silent zero
     not_priced : element-wise work, pooling, normalisation and the like: seen, named, not priced.
-        operator -> {"class", "calls": over all samples, "elements": outputs per sample}
+        operator -> {"class", "calls": over all samples, "elements": outputs per sample,
+        "elements_each_step": the part of them that each of several time steps makes anew}
     spread : variation of the totals over samples, by class; empty where samples are not told apart
     warnings : what looks wrong: spikes that stopped being binary, time that nobody finds
     assumptions : what the reader has to know to print the numbers

@@ -12,7 +12,7 @@ from reports.evidence import EnergyDraws, draw_mistakes
 from reports.families import Work
 from reports.pareto import Objective
 from reports.points import LayersOfPoints, objective_mistakes, variants_of
-from reports.record import TrialRecord
+from reports.record import Key, TrialRecord
 from reports.text import EnergyUnits
 
 
@@ -134,7 +134,7 @@ class ReportData:
     assumptions : of counting and pricing, beyond those of the profiles
     data_notes : stands in every figure and on top of the page: approximate data and the like
     environment : versions and machine, name -> text
-    commands : number -> the command that makes the point again
+    commands : key -> the command that makes the point again
     remake : commands that make the whole run and this report again
     citation : how to cite, one entry a work
     energy_draws : the energies of all records under drawn constants, None where nothing was drawn
@@ -157,7 +157,7 @@ class ReportData:
     assumptions: tuple[str, ...] = ()
     data_notes: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
-    commands: Mapping[int, str] = field(default_factory=dict)
+    commands: Mapping[Key, str] = field(default_factory=dict)
     remake: tuple[str, ...] = ()
     citation: tuple[str, ...] = ()
     baselines: tuple[Baseline, ...] = ()
@@ -189,23 +189,20 @@ def _mistakes(data: ReportData) -> Iterator[str]:
     yield from unanswered
     if data.energy_draws is not None and not unanswered:
         yield from draw_mistakes(data.records, data.objectives, data.energy_draws)
-    times = Counter(record.number for record in data.records)
-    for number, count in times.items():
+    names = {record.key: record.name for record in data.records}
+    for key, count in Counter(record.key for record in data.records).items():
         if count > 1:
-            yield f"records: number {number} stands {count} times; a number names one point"
-    for name, numbers in (
-        ("layers", data.layers),
-        ("commands", data.commands),
-        ("work", data.work),
-    ):
-        for number in sorted(set(numbers) - set(times)):
-            yield f"{name}: there is no record {number}"
+            yield f"records: number {names[key]} stands {count} times; a number names one point"
+    worked = {(number, 0) for number in data.work}
+    for name, keys in (("layers", data.layers), ("commands", data.commands), ("work", worked)):
+        for number, reading in sorted(set(keys) - set(names)):
+            yield f"{name}: there is no record {number}{f'.{reading}' if reading else ''}"
     for record in data.records:
         yield from _layer_mistakes(record, data.layers)
 
 
 def _layer_mistakes(record: TrialRecord, layers: LayersOfPoints) -> Iterator[str]:
-    for profile, rows in layers.get(record.number, {}).items():
+    for profile, rows in layers.get(record.key, {}).items():
         priced = record.energy.get(profile, {})
         expected_pj = priced.get("total_pj")
         if expected_pj is None:
@@ -213,6 +210,6 @@ def _layer_mistakes(record: TrialRecord, layers: LayersOfPoints) -> Iterator[str
         sum_pj = math.fsum(row["energy_pj"] for row in rows)
         if expected_pj is not None and not math.isclose(sum_pj, expected_pj, rel_tol=1e-6):
             yield (
-                f"layers: point {record.number}, {profile}: they add up to {sum_pj:g} pJ, "
+                f"layers: point {record.name}, {profile}: they add up to {sum_pj:g} pJ, "
                 f"the record says {expected_pj:g} pJ"
             )

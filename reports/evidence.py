@@ -10,7 +10,7 @@ import numpy as np
 from reports import pareto
 from reports.pareto import Floats, Objective
 from reports.points import front, objective_values, within
-from reports.record import TrialRecord
+from reports.record import Key, TrialRecord
 
 LEVEL = 0.95  # an order is decided if it holds in this share of the draws
 
@@ -57,7 +57,7 @@ class OpenPair:
 class Evidence:
     """What the draws say about the front of a run.
 
-    front_probability : number -> share of the draws in which the point is on the front; of every
+    front_probability : key -> share of the draws in which the point is on the front; of every
         point that has a value for each objective
     pairs : how many pairs of front points were compared, once for each drawn objective
     open_pairs : those whose order is not decided, the most open one first
@@ -65,7 +65,7 @@ class Evidence:
         that this is not decided; the likeliest first
     """
 
-    front_probability: Mapping[int, float]
+    front_probability: Mapping[Key, float]
     pairs: int
     open_pairs: tuple[OpenPair, ...]
     contenders: tuple[tuple[str, float], ...]
@@ -82,14 +82,14 @@ def evidence(
     usable = np.flatnonzero(np.isfinite(values).all(axis=1)).tolist()
     shares = _front_shares(values, objectives, draws)
     points = front(records, objectives)
-    chosen = {point.number for point in points}
+    chosen = {point.key for point in points}
     contenders = [
         (records[i].name, float(shares[i]))
         for i in usable
-        if records[i].number not in chosen and shares[i] > 1 - LEVEL
+        if records[i].key not in chosen and shares[i] > 1 - LEVEL
     ]
     return Evidence(
-        {records[i].number: float(shares[i]) for i in usable},
+        {records[i].key: float(shares[i]) for i in usable},
         len(draws.energies_pj) * (len(points) * (len(points) - 1) // 2),
         _open_pairs(records, points, objectives, draws),
         tuple(sorted(contenders, key=lambda contender: -contender[1])),
@@ -133,9 +133,9 @@ def draw_mistakes(
             is_drawn = np.asarray(np.isfinite(energies_pj).any(axis=0))
             for record, known, drawn in zip(records, is_known, is_drawn, strict=True):
                 if known and not drawn:
-                    yield f"energy draws: {name}: point {record.number} has an energy and no draw"
+                    yield f"energy draws: {name}: point {record.name} has an energy and no draw"
                 if drawn and not known and record.state == "complete":
-                    yield f"energy draws: {name}: point {record.number} has draws and no energy"
+                    yield f"energy draws: {name}: point {record.name} has draws and no energy"
 
 
 def _front_shares(values: Floats, objectives: Sequence[Objective], draws: EnergyDraws) -> Floats:
@@ -161,8 +161,8 @@ def _open_pairs(
     objectives: Sequence[Objective],
     draws: EnergyDraws,
 ) -> tuple[OpenPair, ...]:
-    place = {record.number: index for index, record in enumerate(records)}
-    columns = [place[point.number] for point in points]
+    place = {record.key: index for index, record in enumerate(records)}
+    columns = [place[point.key] for point in points]
     found = []
     for objective in objectives:
         if objective.name in draws.energies_pj:

@@ -156,7 +156,7 @@ def history_facts(
 
     Raises ReportDataError if no complete point has a value for every objective.
     """
-    ordered = sorted(records, key=lambda record: record.number)
+    ordered = sorted(records, key=lambda record: record.key)
     stored = objective_values(ordered, objectives)
     taken, goals = transform(stored, objectives), [o.goal for o in objectives]
     corner = reference_point(taken, goals)

@@ -9,7 +9,7 @@ import numpy as np
 
 from reports.pareto import Objective, non_dominated
 from reports.points import flat, front, objective_values
-from reports.record import STATES, TrialRecord
+from reports.record import STATES, Key, TrialRecord
 from reports.text import EnergyUnits, format_percent, format_value
 
 _WORDS = {
@@ -43,14 +43,17 @@ class Gap:
 class Best:
     """The best point of a variant for one objective; `others`: the rest, and its test accuracy."""
 
-    number: int
+    name: str
     value: str
     others: str
 
 
 @dataclass(frozen=True, slots=True)
 class VariantOutcome:
-    """bests : one an objective, empty without a complete point"""
+    """tried, complete : trainings      on_front : points, also those made from a training
+
+    bests : one an objective, empty without a complete point
+    """
 
     variant: str
     tried: int
@@ -59,15 +62,21 @@ class VariantOutcome:
     bests: tuple[Best, ...]
 
 
-def ranges(numbers: Iterable[int]) -> str:
-    """`#3–#5, #9`"""
-    runs: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
+def ranges(keys: Iterable[Key]) -> str:
+    """`#3–#5, #9, #9.1–#9.7`: trainings, then what was made from each."""
+    every = set(keys)
+    trained = [("", number) for number, reading in sorted(every) if not reading]
+    made = [(f"{number}.", reading) for number, reading in sorted(every) if reading]
+    runs: list[tuple[str, int, int]] = []
+    for prefix, number in (*trained, *made):
+        if runs and (prefix, number - 1) == (runs[-1][0], runs[-1][2]):
+            runs[-1] = (prefix, runs[-1][1], number)
         else:
-            runs.append([number, number])
-    return ", ".join(f"#{low}" if low == high else f"#{low}–#{high}" for low, high in runs)
+            runs.append((prefix, number, number))
+    return ", ".join(
+        f"#{prefix}{low}" if low == high else f"#{prefix}{low}–#{prefix}{high}"
+        for prefix, low, high in runs
+    )
 
 
 def state_counts(records: Sequence[TrialRecord]) -> dict[str, int]:
@@ -77,13 +86,13 @@ def state_counts(records: Sequence[TrialRecord]) -> dict[str, int]:
 
 def reasons(records: Sequence[TrialRecord]) -> tuple[Reason, ...]:
     """Every record that is not complete, grouped by state and reason, the largest group first."""
-    groups: dict[tuple[str, str], list[int]] = {}
+    groups: dict[tuple[str, str], list[Key]] = {}
     for record in records:
         if record.state != "complete":
             reason = record.reason or "no reason was recorded"
             if record.state == "stopped":  # when, and not against whom, which differs for each
                 reason = reason.partition(":")[0]
-            groups.setdefault((record.state, reason), []).append(record.number)
+            groups.setdefault((record.state, reason), []).append(record.key)
     ordered = sorted(groups.items(), key=lambda g: (STATES.index(g[0][0]), -len(g[1]), g[0][1]))
     return tuple(
         Reason(_WORDS[state], reason, len(numbers), ranges(numbers))
@@ -93,13 +102,13 @@ def reasons(records: Sequence[TrialRecord]) -> tuple[Reason, ...]:
 
 def gaps(records: Sequence[TrialRecord], profiles: Sequence[str]) -> tuple[Gap, ...]:
     """Where a complete point has no total energy, grouped by what was missing."""
-    groups: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    groups: dict[tuple[str, tuple[str, ...]], list[Key]] = {}
     for record in records:
         for profile in profiles if record.state == "complete" else ():
             if record.energy_pj(profile) is None:
                 row = record.energy.get(profile)
                 missing = ("not priced on this profile",) if row is None else row.get("missing", ())
-                groups.setdefault((profile, tuple(missing)), []).append(record.number)
+                groups.setdefault((profile, tuple(missing)), []).append(record.key)
     return tuple(
         Gap(profile, missing, ranges(numbers)) for (profile, missing), numbers in groups.items()
     )
@@ -112,16 +121,16 @@ def by_variant(
     units: EnergyUnits,
 ) -> tuple[VariantOutcome, ...]:
     """For each variant: how many were tried, and its best point for each objective."""
-    chosen = {record.number for record in front(records, objectives)}
+    chosen = {record.key for record in front(records, objectives)}
     outcomes = []
     for variant in variants:
         own = [record for record in records if record.variant == variant]
         outcomes.append(
             VariantOutcome(
                 variant,
-                len(own),
-                sum(record.state == "complete" for record in own),
-                sum(record.number in chosen for record in own),
+                sum(record.parent is None for record in own),
+                sum(record.parent is None and record.state == "complete" for record in own),
+                sum(record.key in chosen for record in own),
                 _bests(own, objectives, units),
             )
         )
@@ -163,7 +172,7 @@ def _bests(
         also = _values(best, others, units)
         if best.test_accuracy is not None:
             also = " and ".join(filter(None, [also, f"test {format_percent(best.test_accuracy)}"]))
-        bests.append(Best(best.number, _values(best, [objective], units), also))
+        bests.append(Best(best.name, _values(best, [objective], units), also))
     return tuple(bests)
 
 

@@ -29,7 +29,7 @@ from reports.figures import (
 from reports.outcome import by_variant, gaps, ranges, reasons, state_counts, summary
 from reports.parallel import parallel_facts
 from reports.points import front
-from reports.record import TrialRecord
+from reports.record import Key, TrialRecord
 from reports.table import families_frame, layers_frame, pareto_frame, trials_frame, write_csv
 from reports.text import (
     NOTHING,
@@ -40,6 +40,7 @@ from reports.text import (
     front_columns,
     knob_items,
     margin,
+    origins,
 )
 
 # the markers of matplotlib as characters, for the table
@@ -202,10 +203,10 @@ def _layer_plots(data: ReportData) -> Iterator[ShownFigure]:
     notes = [note for note, _ in _notes(data)]
     points = front(data.records, data.objectives)
     # then whatever else the caller thought worth a look
-    points += tuple(r for r in data.records if r.number in data.layers and r not in points)
+    points += tuple(r for r in data.records if r.key in data.layers and r not in points)
     for index, profile in enumerate(data.profile_names):
         for point in points:
-            rows = data.layers.get(point.number, {}).get(profile)
+            rows = data.layers.get(point.key, {}).get(profile)
             if rows:
                 title = f"#{point.name} ({point.variant}) on {profile}"
                 facts = layer_facts(title, rows, data.units, components=components)
@@ -213,8 +214,8 @@ def _layer_plots(data: ReportData) -> Iterator[ShownFigure]:
                     "in total" if point.energy_pj(profile) is not None else "so far (incomplete)"
                 )
                 yield ShownFigure(
-                    f"layers-{point.number}-{index}",
-                    f"layers-{point.number}-{profile}",
+                    f"layers-{point.name}-{index}",
+                    f"layers-{point.name}-{profile}",
                     title,
                     draw_layers(facts, notes=notes),
                     f"{facts.total} {whole}; percentages are shares of it.",
@@ -248,7 +249,10 @@ def _render(
         gaps=gaps(data.records, data.profile_names),
         columns=columns,
         objective_names=[objective.name for objective in data.objectives],
-        rows=[_row(point, data) for point in points],
+        rows=[
+            _row(point, how, data)
+            for point, how in zip(points, origins(points, data.records), strict=True)
+        ],
         has_test=any(point.test_accuracy is not None for point in points),
         variants=by_variant(data.records, data.objectives, data.variants, data.units),
         styles={variant: _style(variant, data) for variant in data.variants},
@@ -292,16 +296,17 @@ def _opponent(opponent: Opponent, units: EnergyUnits) -> dict[str, Any]:
     }
 
 
-def _row(point: TrialRecord, data: ReportData) -> dict[str, Any]:
+def _row(point: TrialRecord, how: str, data: ReportData) -> dict[str, Any]:
     accuracy, samples = point.accuracy, (point.metrics.get("validation") or {}).get("samples")
     spread = ""
     if accuracy is not None and samples is not None:
         spread = f"± {100 * margin(accuracy, samples):.1f}"
     return {
         "point": point,
+        "origin": how,
         "margin": spread,
         "knobs": [(name, format_knob(value)) for name, value in knob_items(point)],
-        "command": data.commands.get(point.number),
+        "command": data.commands.get(point.key),
     }
 
 
@@ -316,11 +321,10 @@ def _cells(baseline: Baseline, columns: Sequence[Column], units: EnergyUnits) ->
 
 def _notes(data: ReportData) -> list[tuple[str, str]]:
     """Notes on the data, each with the points that it concerns: `` means all."""
-    concerned: dict[str, list[int]] = {note: [] for note in data.data_notes}
+    concerned: dict[str, list[Key]] = {note: [] for note in data.data_notes}
     for record in data.records:
         for note in record.notes if record.state == "complete" else ():
-            concerned.setdefault(note, []).append(record.number)
+            concerned.setdefault(note, []).append(record.key)
     return [
-        (note, "" if note in data.data_notes else ranges(numbers))
-        for note, numbers in concerned.items()
+        (note, "" if note in data.data_notes else ranges(keys)) for note, keys in concerned.items()
     ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from reports.errors import ReportDataError
 from reports.pareto import Floats, Mask, Objective, non_dominated
-from reports.record import TrialRecord
+from reports.record import Key, TrialRecord
 
 Scalar = str | float | int | bool | None
 
@@ -20,6 +20,7 @@ KNOB = "knob_"
 BEFORE_KNOBS = (
     "number",
     "parent",
+    "reading",
     "point",
     "state",
     "reason",
@@ -38,8 +39,8 @@ class LayerRow(TypedDict):
     energy_pj: float
 
 
-LayersOfPoints = Mapping[int, Mapping[str, Sequence[LayerRow]]]
-"""Number of a point -> hardware profile -> rows, layers in the order of the network."""
+LayersOfPoints = Mapping[Key, Mapping[str, Sequence[LayerRow]]]
+"""Key of a point -> hardware profile -> rows, layers in the order of the network."""
 
 
 def flat(record: TrialRecord) -> dict[str, Scalar]:
@@ -48,6 +49,7 @@ def flat(record: TrialRecord) -> dict[str, Scalar]:
     return {
         "number": record.number,
         "parent": record.parent,
+        "reading": record.reading,
         "point": record.point,
         "state": record.state,
         "reason": record.reason,
@@ -117,7 +119,7 @@ def front(
     values = objective_values(records, objectives)
     chosen = np.flatnonzero(on_front(values, objectives)).tolist()
     sign = -1.0 if objectives[0].goal == "max" else 1.0
-    ordered = sorted(chosen, key=lambda i: (sign * values[i, 0], records[i].number))
+    ordered = sorted(chosen, key=lambda i: (sign * values[i, 0], records[i].key))
     return tuple(records[i] for i in ordered)
 
 

@@ -10,6 +10,9 @@ from reports.errors import RecordError
 
 SCHEMA = 1
 
+Key = tuple[int, int]
+"""Number of a training, and of the point read from it (0: itself)."""
+
 Point = Literal["trained", "read", "fine-tuned"]
 State = Literal["complete", "stopped", "failed", "refused"]
 STATES: tuple[str, ...] = ("complete", "stopped", "failed", "refused")
@@ -61,9 +64,14 @@ class TrialRecord:
         return str(self.number) if self.reading is None else f"{self.number}.{self.reading}"
 
     @property
-    def key(self) -> tuple[int, int]:
+    def key(self) -> Key:
         """What no other record of the run has, in the order of the table."""
         return self.number, self.reading or 0
+
+    @property
+    def is_confirmation(self) -> bool:
+        """Whether it was made to confirm another point: fine-tuned, or trained by itself."""
+        return self.parent is not None and self.point != "read"
 
     @property
     def accuracy(self) -> float | None:

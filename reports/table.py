@@ -10,31 +10,31 @@ import pandas as pd
 from reports.families import WORK, Family, Mean
 from reports.pareto import Objective
 from reports.points import ENERGY, KNOB, LayersOfPoints, Scalar, columns, flat, front
-from reports.record import TrialRecord
+from reports.record import Key, TrialRecord
 
 
 def trials_frame(
     records: Sequence[TrialRecord],
     objectives: Sequence[Objective],
-    commands: Mapping[int, str] | None = None,
-    front_probability: Mapping[int, float] | None = None,
+    commands: Mapping[Key, str] | None = None,
+    front_probability: Mapping[Key, float] | None = None,
 ) -> pd.DataFrame:
-    """One row a record, in order of its number; units stand in the column names.
+    """One row a record, in order of its key; units stand in the column names.
 
     `on_front` says who is not dominated; `command` makes the point again. Empty = unknown.
-    front_probability : number -> probability, a column of its own; None leaves the column out
+    front_probability : key -> probability, a column of its own; None leaves the column out
     """
-    chosen = {record.number for record in front(records, objectives)}
+    chosen = {record.key for record in front(records, objectives)}
     shares = front_probability or {}
     added = () if front_probability is None else ("front_probability",)
     rows: list[dict[str, Scalar]] = [
         {
             **flat(record),
-            "on_front": record.number in chosen,
-            "front_probability": shares.get(record.number),
-            "command": (commands or {}).get(record.number),
+            "on_front": record.key in chosen,
+            "front_probability": shares.get(record.key),
+            "command": (commands or {}).get(record.key),
         }
-        for record in sorted(records, key=lambda record: record.number)
+        for record in sorted(records, key=lambda record: record.key)
     ]
     return _frame(rows, (*columns(records), "on_front", *added, "command"))
 
@@ -42,31 +42,32 @@ def trials_frame(
 def pareto_frame(
     records: Sequence[TrialRecord],
     objectives: Sequence[Objective],
-    commands: Mapping[int, str] | None = None,
-    front_probability: Mapping[int, float] | None = None,
+    commands: Mapping[Key, str] | None = None,
+    front_probability: Mapping[Key, float] | None = None,
 ) -> pd.DataFrame:
     """The rows of the front, the best of the first objective first; columns of the trials."""
     trials = trials_frame(records, objectives, commands, front_probability)
-    numbers = [record.number for record in front(records, objectives)]
-    ordered = trials.set_index("number", drop=False).loc[numbers]
+    places = {key: place for place, key in enumerate(sorted(record.key for record in records))}
+    ordered = trials.iloc[[places[record.key] for record in front(records, objectives)]]
     return ordered.drop(columns="on_front").reset_index(drop=True)
 
 
 def layers_frame(layers: LayersOfPoints) -> pd.DataFrame:
-    """One row a point, profile, layer and component: number, profile, layer, ..., energy_pj."""
+    """One row a point, profile, layer and component: number, reading, profile, ..., energy_pj."""
     rows: list[dict[str, Scalar]] = [
         {
             "number": number,
+            "reading": reading or None,
             "profile": profile,
             "layer": row["layer"],
             "component": row["component"],
             "energy_pj": row["energy_pj"],
         }
-        for number, profiles in layers.items()
+        for (number, reading), profiles in layers.items()
         for profile, parts in profiles.items()
         for row in parts
     ]
-    return _frame(rows, ("number", "profile", "layer", "component", "energy_pj"))
+    return _frame(rows, ("number", "reading", "profile", "layer", "component", "energy_pj"))
 
 
 def families_frame(rows: Sequence[Family]) -> pd.DataFrame:

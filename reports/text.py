@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reports.pareto import Objective
 from reports.points import ENERGY, Scalar, flat, front
-from reports.record import TrialRecord
+from reports.record import Key, TrialRecord
 
 NOTHING = "–"
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
@@ -100,19 +100,19 @@ def front_columns(
     points: Sequence[TrialRecord],
     profiles: Sequence[str],
     units: EnergyUnits,
-    front_probability: Mapping[int, float] | None = None,
+    front_probability: Mapping[Key, float] | None = None,
 ) -> tuple[Column, ...]:
     """The columns of a front: accuracies, energy on each profile, what else is known.
 
     A total that is not complete reads `incomplete`.
-    front_probability : number -> share of the draws, the last column; None leaves the column out
+    front_probability : key -> share of the draws, the last column; None leaves the column out
     """
     rows = [flat(point) for point in points]
     shares: dict[str, tuple[str, str]] = {}
     if front_probability is not None:
         shares["front_probability"] = ("on the front", "%")
         for point, row in zip(points, rows, strict=True):
-            row["front_probability"] = front_probability.get(point.number)
+            row["front_probability"] = front_probability.get(point.key)
     energies = {f"{ENERGY}{profile}": (profile, "pJ") for profile in profiles}
     values = {name: (name, "") for point in points for name in point.metrics.get("values", {})}
     accuracies = {name: _LABELS[name] for name in ("validation_accuracy", "test_accuracy")}
@@ -152,7 +152,7 @@ def front_lines(
     objectives: Sequence[Objective],
     profiles: Sequence[str],
     units: EnergyUnits,
-    front_probability: Mapping[int, float] | None = None,
+    front_probability: Mapping[Key, float] | None = None,
 ) -> list[str]:
     """The front as aligned lines, a heading first; one sentence if it is empty."""
     points = front(records, objectives)
@@ -162,10 +162,42 @@ def front_lines(
     table = [
         ("point", *(f"#{point.name}" for point in points)),
         ("variant", *(point.variant for point in points)),
+        *_origins(points, records),
         *((c.heading, *c.cells) for c in columns),
         ("knobs", *(knobs_of(point) for point in points)),
     ]
-    return aligned(table, (0, 1, len(table) - 1))
+    return aligned(table, (0, 1, *(i for i, c in enumerate(table) if c[0] in ("made", "knobs"))))
+
+
+def origin(record: TrialRecord, trained: TrialRecord | None) -> str:
+    """How a point came: `trained`, or `read from #17 at threshold_scale 0.8, time_steps 2`.
+
+    trained : the training that it came from, None where it is not at hand
+    """
+    if record.parent is None:
+        return record.point
+    before = {} if trained is None else dict(knob_items(trained))
+    turned = ", ".join(
+        f"{name} {format_knob(value)}"
+        for name, value in knob_items(record)
+        if trained is not None and before.get(name) != value
+    )
+    return f"{record.point} from #{record.parent}{f' at {turned}' if turned else ''}"
+
+
+def origins(points: Sequence[TrialRecord], records: Sequence[TrialRecord]) -> list[str]:
+    """How each of some points came; records : among which their trainings are."""
+    trained = {record.number: record for record in records if record.parent is None}
+    return [origin(point, trained.get(point.number)) for point in points]
+
+
+def _origins(
+    points: Sequence[TrialRecord], records: Sequence[TrialRecord]
+) -> list[tuple[str, ...]]:
+    """The column of origins, where not all points were trained."""
+    if all(point.parent is None for point in points):
+        return []
+    return [("made", *origins(points, records))]
 
 
 def aligned(columns: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:

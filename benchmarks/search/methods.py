@@ -19,13 +19,14 @@ from benchmarks.search.problems import Problem, recipe
 from benchmarks.search.rows import About, Front, Row, sheet
 from dse import inventory, study
 from dse.config import dump_sweep
+from dse.reading import measure_tests
 from dse.runfolder import RunFolder
 from dse.selection import objective_values
 from dse.space import suggest
 from dse.storage import directions
 from dse.sweep import Sweep
 from dse.training import machine
-from dse.trial import Recipe, measure_test, run_trial
+from dse.trial import Recipe, run_trial
 from reports.record import TrialRecord
 
 OURS = "dse"
@@ -161,7 +162,4 @@ def _warm_up(common: Recipe) -> None:
 
 def _tested(records: Sequence[TrialRecord], common: Recipe, folder: Path) -> list[TrialRecord]:
     """The records with their accuracy on the test data."""
-    return [
-        replace(one, metrics={**one.metrics, "test": measure_test(one, common, folder)})
-        for one in records
-    ]
+    return list(measure_tests(records, common, folder))

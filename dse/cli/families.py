@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 def work_of_records(
     folder: RunFolder, config: SweepConfig, records: Sequence[TrialRecord]
 ) -> dict[int, Work]:
-    """Number -> what the network did, of every complete record of a sweep with repeats."""
-    from energy_models import ModelCounts
+    """Number -> what the network did, of every complete training of a sweep with repeats."""
 
     if config.budget.repeats is None:
         return {}
     return {
-        record.number: work(ModelCounts.from_dict(folder.counts(record)))
+        record.number: work(folder.counts(record))
         for record in records
-        if record.state == "complete" and record.counts_file is not None
+        if record.state == "complete" and record.parent is None and record.counts_file is not None
     }
 
 

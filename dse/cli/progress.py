@@ -19,7 +19,7 @@ from dse import inventory
 from dse.cli import terminal
 from dse.config import SweepConfig
 from dse.runfolder import RunFolder
-from dse.selection import COUNTED, best_of_each_variant, planned, seconds_left
+from dse.selection import best_of_each_variant, planned, seconds_left, trainings
 from energy_models.units import format_energy
 from reports.record import TrialRecord
 from reports.text import format_knob
@@ -53,11 +53,12 @@ def shown(folder: RunFolder, config: SweepConfig) -> Iterator[None]:
         watch.look()
 
 
-def measuring(records: Sequence[TrialRecord]) -> Iterable[TrialRecord]:
-    """Go through records that are measured one after another; a bar in a terminal."""
+def through(records: Iterable[TrialRecord], total: int, what: str) -> Iterable[TrialRecord]:
+    """Go through so many records; a bar in a terminal."""
     return track(
         records,
-        description="test data",
+        total=total,
+        description=what,
         console=terminal.ERRORS,
         transient=True,
         disable=not terminal.ERRORS.is_terminal,
@@ -69,7 +70,7 @@ class _Lines:
 
     def __init__(self, folder: RunFolder, config: SweepConfig, trials: int | None) -> None:
         self._folder, self._config, self._trials = folder, config, trials
-        self._seen = {record.number for record in folder.records()}
+        self._seen = {record.number for record in folder.records() if record.parent is None}
 
     def until(self, stop: threading.Event) -> None:
         """Look again and again."""
@@ -80,7 +81,7 @@ class _Lines:
         """Print what is new."""
         records = self._folder.records()
         for record in records:
-            if record.number not in self._seen:
+            if record.parent is None and record.number not in self._seen:
                 self._seen.add(record.number)
                 left_s = sweep_left_s(records, self._config, self._folder.doing(), self._trials)
                 done = len(self._seen)
@@ -127,7 +128,7 @@ def _outcome(record: TrialRecord, config: SweepConfig) -> str:
 def _view(folder: RunFolder, config: SweepConfig, trials: int | None) -> Group:
     records = folder.records()
     doing = folder.doing()
-    done = sum(record.state in COUNTED for record in records)
+    done = len(trainings(records))
     failed = sum(record.state == "failed" for record in records)
     left_s = sweep_left_s(records, config, doing, trials)
     left = "" if left_s is None else f", about {duration(left_s)} left"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reports.data import LayerRate, Opponent, Profile, ReportData
     from reports.evidence import EnergyDraws
     from reports.points import LayerRow
-    from reports.record import TrialRecord
+    from reports.record import Key, TrialRecord
     from reports.text import EnergyUnits
 
 
@@ -112,7 +112,6 @@ def energy_draws(
     """The energy objectives of all records, priced again with constants drawn from their ranges."""
     from dse import pricing
     from dse.selection import objectives
-    from energy_models import ModelCounts
 
     wanted = {
         column.name: one.hardware
@@ -120,7 +119,7 @@ def energy_draws(
         if one.hardware is not None
     }
     counts = [
-        pricing.admit(ModelCounts.from_dict(folder.counts(record)), config.allow_uncounted)
+        pricing.admit(folder.counts(record), config.allow_uncounted)
         if record.state == "complete" and record.counts_file is not None
         else None
         for record in records
@@ -136,22 +135,21 @@ def report_data(
     from dse.cli.recipe import recipe_text
     from dse.pricing import admit
     from dse.selection import best_of_each_variant, budget_text, front, objectives
-    from energy_models import ModelCounts, estimate, load_profile
+    from energy_models import estimate, load_profile
     from energy_models.estimate import other_numbers
     from reports.data import ReportData, SweepSummary
     from reports.points import LayerRow
 
     loaded = [load_profile(name) for name in config.hardware]
     best = best_of_each_variant(records, config.hardware[0])
-    chosen = {record.number: record for record in (*front(records, config), *best)}
+    chosen = {record.key: record for record in (*front(records, config), *best)}
     points = [record for _, record in sorted(chosen.items())]
-    layers: dict[int, dict[str, list[LayerRow]]] = {}
+    layers: dict[Key, dict[str, list[LayerRow]]] = {}
     assumptions: dict[str, None] = {}
     warnings: list[str] = []
     not_counted: dict[str, None] = {}
     for record in points:
-        number = record.number
-        counts = ModelCounts.from_dict(folder.counts(record))
+        counts = folder.counts(record)
         unknown = [f"{name}: no counting rule; admitted by name" for name in counts.uncounted]
         seen = [
             f"{name}: {entry.get('class', 'element-wise')}, seen and not priced"
@@ -160,18 +158,18 @@ def report_data(
         said = dict.fromkeys(counts.warnings)
         not_counted.update(dict.fromkeys([*unknown, *seen]))
         counts = admit(counts, config.allow_uncounted)
-        layers[number] = {}
+        layers[record.key] = {}
         for name, profile in zip(config.hardware, loaded, strict=True):
             breakdown = estimate(counts, profile)
             said.update(dict.fromkeys(breakdown.warnings))
             mismatch = other_numbers(counts, profile)
             assumptions.update({mismatch: None} if mismatch else {})
-            layers[number][name] = [
+            layers[record.key][name] = [
                 LayerRow(layer=row["layer"], component=row["component"], energy_pj=row["energy_pj"])
                 for row in breakdown.rows()
             ]
         assumptions.update(dict.fromkeys(counts.assumptions))
-        warnings += [f"point {number}: {text}" for text in said]
+        warnings += [f"point {record.name}: {text}" for text in said]
     return ReportData(
         run=str(folder.path),
         question=config.question,
@@ -195,7 +193,7 @@ def report_data(
         data_notes=tuple(dict.fromkeys(note for record in records for note in record.notes)),
         environment=_flat(folder.environment()),
         commands={
-            record.number: f"dse rerun {shlex.quote(str(folder.path))}#{record.number}"
+            record.key: f"dse rerun {shlex.quote(str(folder.path))}#{record.name}"
             for record in records
         },
         remake=(
@@ -217,11 +215,10 @@ def _opponents(
 ) -> Iterator[Opponent]:
     """The ANN of the same shape beside each point, on each profile."""
     from dse.pricing import admit, opponents
-    from energy_models import ModelCounts
     from reports.data import Opponent
 
     for point in points:
-        counts = admit(ModelCounts.from_dict(folder.counts(point)), config.allow_uncounted)
+        counts = admit(folder.counts(point), config.allow_uncounted)
         for profile in profiles:
             for one, found in opponents(counts, profile):
                 yield Opponent(
@@ -251,14 +248,13 @@ def _priced_again(
     """The same run on other hardware: the first profile prices the energy objectives."""
     from dse.cli.pricelist import profile_names
     from dse.pricing import admit, price
-    from energy_models import ModelCounts
 
     names = profile_names(hardware)
     again = []
     for record in records:
         energy = {}  # one that was stopped has energies, and no counts to price again
         if record.counts_file is not None:
-            counts = ModelCounts.from_dict(folder.counts(record))
+            counts = folder.counts(record)
             energy = price(admit(counts, config.allow_uncounted), names)
         again.append(replace(record, energy=energy))
     if any(one.hardware for one in config.objectives):

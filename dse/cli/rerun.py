@@ -13,7 +13,7 @@ from dse.cli import terminal
 
 
 def rerun(
-    point: Annotated[str, typer.Argument(metavar="POINT", help="RUN#17")],
+    point: Annotated[str, typer.Argument(metavar="POINT", help="RUN#17 or RUN#17.3")],
     out: Annotated[
         Path | None, typer.Option(help="keep weights and counts of the new training here")
     ] = None,
@@ -27,15 +27,21 @@ def rerun(
 ) -> None:
     """Train a point again with the same knobs and seed, and say whether the same comes out.
 
+    Of a point that was made from a training, this is trained again, and the point made from it.
+
     The run itself is not changed. Ends with 1 if the result differs (another machine, another
     version of PyTorch).
     """
     from dse import inventory
+    from dse.errors import TargetError
 
     folder, record = targets.open_point(point)
+    records = folder.records()
+    trained = next((r for r in records if r.key == (record.number, 0)), record)
     config = inventory.load_begun(folder.sweep_file)
     import torch
 
+    from dse.confirming import made_again
     from dse.design import Design
     from dse.trial import Recipe, run_trial
 
@@ -46,18 +52,22 @@ def rerun(
     recipe = Recipe(config, data_dir, targets.pick_device(device))
     folder.refuse_changed({}, recipe.fingerprints())
     epochs = config.training.epochs
-    terminal.say(f"training {point} again: {record.variant}, {epochs} epochs, seed {record.seed}")
+    terminal.say(f"training {point} again: {record.variant}, {epochs} epochs, seed {trained.seed}")
     with tempfile.TemporaryDirectory() as scratch:
-        again = run_trial(
-            Design.from_dict(record.design),
-            record.number,
+        where = out or Path(scratch)
+        training = run_trial(
+            Design.from_dict(trained.design),
+            trained.number,
             recipe,
-            out or Path(scratch),
+            where,
             worker="rerun",
             on_epoch=lambda result: terminal.say(
                 f"epoch {result.epoch}/{epochs}: {100 * result.validation_accuracy:.1f} %"
             ),
         )
+        again = made_again(record, records, training, recipe, where)
+    if again is None:
+        raise TargetError(f'point "{point}": the sweep of this run makes no such point any more')
     metrics = {key: value for key, value in record.metrics.items() if key != "test"}
     metrics_again = {key: value for key, value in again.metrics.items() if key != "test"}
     is_same = again.state == record.state and metrics_again == metrics

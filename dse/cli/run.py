@@ -72,9 +72,10 @@ def run(
     # from here on torch is loaded: a mistake in the sweep file has been told before
     from dse.admission import check_data, check_prices
     from dse.cli.target import pick_device
+    from dse.finishing import finish
     from dse.processes import cores
     from dse.storage import reach
-    from dse.study import begin, finish
+    from dse.study import begin
     from dse.study import run as run_study
     from dse.sweep import Sweep
     from dse.trial import Recipe
@@ -125,7 +126,7 @@ def run(
         if config.budget.repeats is not None:
             measured = "every trained network"
         terminal.say(f"measuring {measured} on the test data")
-        records = finish(prepared, progress.measuring)
+        records = finish(prepared, progress.through)
     except KeyboardInterrupt:
         kept = len(folder.records())
         terminal.say(

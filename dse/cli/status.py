@@ -19,14 +19,16 @@ def status(
     from dse import inventory
     from dse.cli.progress import duration, sweep_left_s, trial_left_s, under_way
     from dse.cli.report import front_lines
-    from dse.selection import COUNTED, budget_text, front, hypervolume, planned
+    from dse.selection import budget_text, front, hypervolume, planned, trainings
 
     folder = targets.open_run(run)
     config = inventory.load_begun(folder.sweep_file)
     records = folder.records()
     doing = folder.doing()
-    states: Counter[str] = Counter(record.state for record in records)
-    done = sum(states[state] for state in COUNTED)
+    own = [record for record in records if record.parent is None]
+    states: Counter[str] = Counter(record.state for record in own)
+    made: Counter[str] = Counter(record.point for record in records if record.parent is not None)
+    done = len(trainings(records))
     volume = hypervolume(records, config)
     space = inventory.space(config)
     trials = planned(config, space)
@@ -37,9 +39,10 @@ def status(
                 "run": str(folder.path),
                 "states": dict(states),
                 "done": done,
+                "made": dict(made),
                 "budget": config.budget.model_dump(),
                 "planned": trials,
-                "front": [record.number for record in front(records, config)],
+                "front": [record.name for record in front(records, config)],
                 "hypervolume": volume,
                 "seconds_left": left_s,
                 "workers": dict(doing),
@@ -49,6 +52,8 @@ def status(
     terminal.result(f"{folder.path}: {done} done of {budget_text(config, space)}")
     for state, count in sorted(states.items()):
         terminal.result(f"  {state}: {count}")
+    for point, count in sorted(made.items()):
+        terminal.result(f"  points {point}: {count}")
     terminal.result(f"workers now: {len(doing)}")
     for worker, job in doing.items():
         trial_s = trial_left_s(job)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _BATCH = 32  # samples in one pass over a data set
-_POINT = re.compile(r"(?P<run>.+)#(?P<number>\d+)")
+_POINT = re.compile(r"(?P<run>.+)#(?P<number>\d+)(\.(?P<reading>[1-9]\d*))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,25 @@ def open_run(run: str) -> RunFolder:
 
 
 def open_point(point: str) -> tuple[RunFolder, TrialRecord]:
-    """The run and the record of `RUN#17`.
+    """The run and the record of `RUN#17`, or of `RUN#17.3`, the third point made from it.
 
     Raises TargetError if there is none.
     """
     found = _POINT.fullmatch(point)
     if found is None:
-        raise TargetError(f'point "{point}": must be RUN#NUMBER, as in runs/quickstart#17')
+        raise TargetError(
+            f'point "{point}": must be RUN#NUMBER, as in runs/quickstart#17 or runs/quickstart#17.3'
+        )
     folder = open_run(found["run"])
     records = folder.records()
-    number = int(found["number"])
+    number, reading = int(found["number"]), int(found["reading"] or 0)
     for record in records:
-        if record.number == number:
+        if record.key == (number, reading):
             return folder, record
+    made = [record.key[1] for record in records if record.number == number]
+    if reading and made:
+        have = f"goes from {number}.1 to {number}.{max(made)}" if max(made) else "has no points"
+        raise TargetError(f'point "{point}": there is no {number}.{reading}; trial {number} {have}')
     last = max((record.number for record in records), default=None)
     have = "it has no finished trial yet" if last is None else f"its trials go from 0 to {last}"
     raise TargetError(f'point "{point}": there is no trial {number}; {have}')
@@ -101,7 +107,7 @@ def counts_of(
         if is_file:
             return _admitted(_stored(Path(target)), allow_uncounted), None
         folder, record = open_point(target)
-        counts = ModelCounts.from_dict(folder.counts(record))
+        counts = folder.counts(record)
         return _admitted(counts, allow_uncounted), None
     if reading not in ("tensor", "element"):
         raise TargetError(f'--reading "{reading}": must be tensor or element')

@@ -95,7 +95,7 @@ class Counter:
         if size == 0:
             raise TracingError("the batch is empty; give at least one sample")
         try:
-            with self._tracer.forward_pass(size) as seen:
+            with self._tracer.forward_pass(size, self._time_steps) as seen:
                 output = self._model(*inputs)
                 self._tracer.see_output(output)
         except TracingError:

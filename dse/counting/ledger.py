@@ -39,6 +39,7 @@ class Ledger:
     batches : samples of each batch
     looks_for_neurons : neuron updates were asked for
     looks_closer : what the conventions ask for is gathered too; `modules` is a part of it
+    folded_elements : the part of `elements` whose leading dimension is time and samples
     """
 
     rows: dict[str, Row | NeuronRow] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class Ledger:
     )
     elements: Counter[str] = field(default_factory=Counter)
     element_calls: Counter[str] = field(default_factory=Counter)
+    folded_elements: Counter[str] = field(default_factory=Counter)
     counted_calls: int = 0
     assumptions: dict[str, None] = field(default_factory=dict)
     warnings: dict[str, None] = field(default_factory=dict)
@@ -73,10 +75,14 @@ class Ledger:
             raise TracingError(f"{name}: neurons that also multiply tensors cannot be told apart")
         return row
 
-    def add_element_work(self, name: str, calls: int, elements: int) -> None:
-        """So many calls of an operator that multiplies no tensors, and its output elements."""
+    def add_element_work(self, name: str, calls: int, elements: int, folded: int = 0) -> None:
+        """So many calls of an operator that multiplies no tensors, and its output elements.
+
+        folded : how many of the elements lie in tensors of all time steps
+        """
         self.element_calls[name] += calls
         self.elements[name] += elements
+        self.folded_elements[name] += folded
 
     def found_row(self, name: str, fed_by: Iterable[str]) -> NeuronRow:
         """The row of neurons that were found; a new one stands behind the layers that feed it."""
@@ -136,23 +142,27 @@ class Ledger:
             layers=_with_spikes_out(layers),
             coverage=self.counted_calls / known if known else 1.0,
             uncounted={name: _uncounted(calls) for name, calls in self.uncounted.items()},
-            not_priced=self._not_priced(samples),
+            not_priced=self._not_priced(samples, time_steps),
             spread=self._spread(rows),
             warnings=tuple(dict.fromkeys(warnings)),
             assumptions=tuple(self.assumptions),
             modules=tuple(_module(row, samples) for row in self.modules.values()),
         )
 
-    def _not_priced(self, samples: int) -> dict[str, dict[str, float | str]]:
-        return {
-            name: {
+    def _not_priced(self, samples: int, time_steps: int) -> dict[str, dict[str, float | str]]:
+        found: dict[str, dict[str, float | str]] = {}
+        for name, calls in self.element_calls.items():
+            if calls <= 0:
+                continue
+            found[name] = {
                 "class": ELEMENT_WORK.get(name, "element-wise"),
                 "calls": calls,
                 "elements": self.elements[name] / samples,
             }
-            for name, calls in self.element_calls.items()
-            if calls > 0
-        }
+            if self.folded_elements[name]:
+                each_step = self.folded_elements[name] // time_steps
+                found[name]["elements_each_step"] = each_step / samples
+        return found
 
     def _spread(self, rows: Iterable[Row]) -> dict[str, Spread]:
         """Totals of the network, sample by sample, if every layer tells its samples apart."""

@@ -83,8 +83,10 @@ class Tracer(TorchDispatchMode):
         return False
 
     @contextmanager
-    def forward_pass(self, samples: int) -> Iterator[ForwardPass]:
-        """Listen to one forward pass over a batch of so many samples; yields what it saw."""
+    def forward_pass(self, samples: int, time_steps: int | None = None) -> Iterator[ForwardPass]:
+        """Listen to a pass over so many samples (and steps, if known); yields what it saw."""
+        # leading size of what is computed at each time step, 0 if unknown
+        self._folded_rows: int = samples * time_steps if time_steps and time_steps > 1 else 0
         batch, looks_closer = len(self.ledger.batches), self.ledger.looks_closer
         self._pass = ForwardPass(samples, batch, looks_closer=looks_closer)
         self._tape = Tape(self._constants.given) if self._finds_neurons else None
@@ -121,8 +123,8 @@ class Tracer(TorchDispatchMode):
             )
         self._outputs.clear()
         self._products.forget_input()
-        for func, (calls, size) in self._elements.items():
-            self.ledger.add_element_work(qualified(func), calls, size)
+        for func, (calls, size, folded) in self._elements.items():
+            self.ledger.add_element_work(qualified(func), calls, size, folded)
         self._elements.clear()
 
     def _on_neurons(self, name: str, module: nn.Module, *tensors: Tensor) -> None:
@@ -271,9 +273,11 @@ class Tracer(TorchDispatchMode):
         try:
             found = self._elements[func]
         except KeyError:
-            found = self._elements[func] = [0, 0]
+            found = self._elements[func] = [0, 0, 0]
         found[0] += 1
         found[1] += size
+        if made is not None and self._folded_rows and made.shape[:1] == (self._folded_rows,):
+            found[2] += size
 
     def _see_mul(self, func: Any, args: Any, kwargs: Any, output: Any) -> None:
         """An element-wise product; einsum makes one where it contracts over one element alone."""

@@ -70,6 +70,35 @@ def evaluate(
     return Evaluation(int(right) / len(targets), rates.mean())
 
 
+def accuracy_by_step(
+    model: nn.Module,
+    images: Values,
+    labels: Values,
+    batch_size: int = 256,
+    device: str | torch.device = "cpu",
+) -> tuple[float | None, ...]:
+    """The accuracies of 1 .. T time steps, all from one pass; None where a logit is not finite.
+
+    Logits of t steps are the mean of what the first t add: `logits_by_step` (T, B, classes) of the
+    model. One without it has a single accuracy, that of its logits. Otherwise as `accuracy`.
+    """
+    device = torch.device(device)
+    inputs, targets = as_samples(images, labels, device)
+    model.to(device)
+    by_step = getattr(model, "logits_by_step", lambda batch: model(batch)[None])
+    right, finite = [], []
+    with evaluating(model), undisturbed(device), torch.inference_mode():
+        for batch, wanted in zip(inputs.split(batch_size), targets.split(batch_size), strict=True):
+            # the sum has its largest value where the mean has
+            logits = by_step(batch).cumsum(0)
+            right.append((logits.argmax(2) == wanted).sum(1))
+            finite.append(logits.isfinite().flatten(1).all(1))
+    hits, known = torch.stack(right).sum(0).tolist(), torch.stack(finite).all(0).tolist()
+    return tuple(
+        hit / len(targets) if is_known else None for hit, is_known in zip(hits, known, strict=True)
+    )
+
+
 class _Rates:
     """Sums up the activity of all modules over batches."""
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from dse.design import Design
-from dse.variants.family import COMMON_KNOBS, REAL_SHORTCUT, Variant, knob_values, positions
+from dse.variants.family import (
+    COMMON_KNOBS,
+    REAL_SHORTCUT,
+    WEIGHT_BITS,
+    Variant,
+    knob_values,
+    positions,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,4 +38,4 @@ def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Modu
     )
 
 
-VARIANT = Variant("ann", "artificial neural network (ReLU)", KNOBS, build)
+VARIANT = Variant("ann", "artificial neural network (ReLU)", KNOBS, build, readings=(WEIGHT_BITS,))

@@ -26,6 +26,9 @@ class Variant:
     build : (design, input shape of one sample (C, H, W), number of classes) -> module that maps
         (B, C, H, W) to logits (B, classes). Its attribute `time_steps` is T. Imports torch inside.
     takes_events : whether samples may be frames of events (T, C, H, W), a frame each time step
+    readings : the knobs that may be turned after the training; what each does stands in
+        `dse.networks.reading`. One that is also a knob of the training takes its value there, the
+        others their default, as long as nobody turns them
     """
 
     name: str
@@ -33,6 +36,7 @@ class Variant:
     knobs: tuple[Knob, ...]
     build: Callable[[Design, tuple[int, ...], int], nn.Module]
     takes_events: bool = False
+    readings: tuple[Knob, ...] = ()
 
     def knob(self, name: str) -> Knob | None:
         """The knob of that name, or None."""
@@ -94,6 +98,27 @@ SPIKING_KNOBS = (
         1e3,
     ),
 )
+THRESHOLD_SCALE = Knob(
+    "threshold_scale", "float", 1.0, "times the threshold of every trained neuron", 0.05, 20.0
+)
+WEIGHT_BITS = Knob(
+    "weight_bits",
+    "int",
+    32,
+    "trained weights rounded to so many bits, symmetric and uniform by output channel; 32: as they "
+    "are",
+    2,
+    32,
+)
+POTENTIAL_BITS = Knob(
+    "potential_bits",
+    "int",
+    32,
+    "potentials kept between steps rounded to so many bits, from -2 to 2 thresholds; 32: as they "
+    "are",
+    2,
+    32,
+)
 EDGE_BITS = 8  # of the first layer and the readout, where they are quantised
 _PENALTY_PROFILE = "cmos45-fp32"
 
@@ -113,6 +138,15 @@ def knob_values(design: Design, knobs: Sequence[Knob]) -> dict[str, KnobValue]:
     if mistakes:
         raise BuildFailure("\n".join(f"{design.variant}: {mistake}" for mistake in mistakes))
     return {name: knob.default for name, knob in known.items()} | design.values
+
+
+def split(design: Design) -> tuple[Design, dict[str, KnobValue]]:
+    """A design as it is built, and the knobs that are turned after its training."""
+    variant = load(design.variant)
+    later = {knob.name for knob in variant.readings if variant.knob(knob.name) is None}
+    built = {name: value for name, value in design.knobs if name not in later}
+    turned = {name: value for name, value in design.knobs if name in later}
+    return Design.of(design.variant, design.architecture, built), turned
 
 
 def names() -> list[str]:

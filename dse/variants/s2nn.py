@@ -14,6 +14,8 @@ from dse.design import Design, Knob
 from dse.variants.family import (
     COMMON_KNOBS,
     SPIKING_KNOBS,
+    THRESHOLD_SCALE,
+    WEIGHT_BITS,
     Variant,
     knob_values,
     penalties,
@@ -55,4 +57,6 @@ def build(design: Design, input_shape: tuple[int, ...], classes: int) -> nn.Modu
     )
 
 
-VARIANT = Variant("s2nn", "single-step spiking network", KNOBS, build)
+VARIANT = Variant(
+    "s2nn", "single-step spiking network", KNOBS, build, readings=(THRESHOLD_SCALE, WEIGHT_BITS)
+)

@@ -14,7 +14,10 @@ from dse.design import Design, Knob, KnobValue
 from dse.errors import BuildFailure
 from dse.variants.family import (
     COMMON_KNOBS,
+    POTENTIAL_BITS,
     SPIKING_KNOBS,
+    THRESHOLD_SCALE,
+    WEIGHT_BITS,
     Variant,
     knob_values,
     penalties,
@@ -33,9 +36,14 @@ if TYPE_CHECKING:
 
 SURROGATES = ("arctan", "sigmoid", "s2nn", "rectangular", "triangular", "piecewise")
 
+TIME_STEPS = Knob("time_steps", "int", 4, "steps T for which each sample is shown", 1, 64)
+INITIAL_POTENTIAL = Knob(
+    "initial_potential", "float", 0.0, "of every neuron, at the first step", -16.0, 16.0
+)
+
 KNOBS = (
     *COMMON_KNOBS,
-    Knob("time_steps", "int", 4, "steps T for which each sample is shown", 1, 64),
+    TIME_STEPS,
     *SPIKING_KNOBS,
     Knob("leak", "float", 0.9, "share of the potential kept each step; 1.0 is IF", 0.0, 1.0),
     Knob(
@@ -66,7 +74,7 @@ KNOBS = (
         "of currents: 1, or 1 - leak, so that a lasting current becomes the potential",
         choices=("1", "1 - leak"),
     ),
-    Knob("initial_potential", "float", 0.0, "of every neuron, at the first step", -16.0, 16.0),
+    INITIAL_POTENTIAL,
     Knob("surrogate", "choice", "arctan", "derivative of a spike in training", choices=SURROGATES),
     Knob("surrogate_slope", "float", 2.0, "steepness alpha of the surrogate", 0.1, 32.0),
     Knob(
@@ -158,4 +166,9 @@ def _surrogate(knobs: Mapping[str, KnobValue]) -> Surrogate:
     return made[str(knobs["surrogate"])]
 
 
-VARIANT = Variant("snn", "multi-step spiking network", KNOBS, build, takes_events=True)
+# T' of a reading goes up to the trained T: no step depends on a later one
+READINGS = (TIME_STEPS, THRESHOLD_SCALE, INITIAL_POTENTIAL, WEIGHT_BITS, POTENTIAL_BITS)
+
+VARIANT = Variant(
+    "snn", "multi-step spiking network", KNOBS, build, takes_events=True, readings=READINGS
+)

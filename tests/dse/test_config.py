@@ -89,7 +89,7 @@ def test_defaults_are_filled_in(tmp_path: Path) -> None:
         "evaluate: {}\n"
         "share_widths: []\n"
         "search: {sampler: tpe, told: 8, deterministic: false, batch: 4}\n"
-        "confirm: {epochs: 0, seeds: 1}\n"
+        "confirm: {epochs: 0, alone: false, seeds: 1}\n"
         "warm_start: []\n"
         "allow_uncounted: []\n"
         "workers: 1\n"

@@ -9,9 +9,10 @@ from optuna.trial import TrialState
 from dse import inventory
 from dse.dispatch import Dispatch
 from dse.errors import RunFolderError, StorageError
+from dse.finishing import finish
 from dse.runfolder import RunFolder
 from dse.storage import open_study
-from dse.study import begin, finish, work
+from dse.study import begin, work
 from dse.sweep import Sweep
 from dse.trial import Recipe
 

@@ -10,6 +10,7 @@ from energy_models.errors import ProfileError
 
 WIDTH = Knob("width", "float", 1.0, "", 0.05, 16.0)
 STEPS = Knob("time_steps", "int", 4, "", 1, 64)
+SCALE = Knob("threshold_scale", "float", 1.0, "", 0.05, 20.0)
 RESET = Knob("reset", "choice", "soft", "", choices=("soft", "hard"))
 
 
@@ -23,6 +24,7 @@ VOCABULARY = Vocabulary(
     architectures=("convnet", "mlp"),
     data=("digits",),
     hardware=_check,
+    readings={"ann": (), "snn": (STEPS, SCALE), "s2nn": (SCALE,)},
 )
 
 
@@ -44,6 +46,47 @@ VOCABULARY = Vocabulary(
         ({"variants": ["ann"], "share_widths": [], "space": {"width": 1}}, []),
         ({"share_widths": "all"}, []),
         ({"data": "digts"}, [("data", 'unknown data "digts". Did you mean "digits"?')]),
+        (
+            {
+                "variants": ["snn"],
+                "evaluate": {
+                    "treshold_scale": [1],
+                    "reset": ["hard"],
+                    "time_steps": [2, 99, 1.5],
+                    "threshold_scale": "all",
+                },
+            },
+            [
+                ("evaluate.treshold_scale", 'unknown knob. Did you mean "threshold_scale"?'),
+                (
+                    "evaluate.reset",
+                    "matters in training, and cannot be turned after it. "
+                    "It has: threshold_scale, time_steps. The space says it",
+                ),
+                ("evaluate.time_steps.1", "99 is above 64. Write a number from 1 up to 64"),
+                ("evaluate.time_steps.2", "1.5 is not a whole number. Write 2"),
+                ("evaluate.threshold_scale", "all is for time_steps alone. List the values"),
+            ],
+        ),
+        (
+            {"variants": ["ann"], "evaluate": {"threshold_scale": [1]}},
+            [
+                (
+                    "evaluate.threshold_scale",
+                    "none of ann has this knob, but snn, s2nn have it",
+                )
+            ],
+        ),
+        (
+            {"variants": ["ann"], "evaluate": {"nothing": [1]}},
+            [
+                (
+                    "evaluate.nothing",
+                    "unknown knob. Nothing can be turned after the training of ann",
+                )
+            ],
+        ),
+        ({"variants": ["snn", "ann"], "evaluate": {"time_steps": "all"}}, []),
         ({"data": {"name": "x"}}, [("data.name", 'unknown data "x". It has: digits')]),
         (
             {"architecture": "conv"},

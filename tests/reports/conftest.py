@@ -92,7 +92,7 @@ def make_data(trials: int = 40, **changes: Any) -> ReportData:
     rng = random.Random(3)
     records = tuple(random_record(number, rng) for number in range(trials))
     layers = {
-        record.number: {
+        record.key: {
             profile: [
                 {"layer": layer, "component": part, "energy_pj": share * of * row["partial_pj"]}
                 for layer, share in SHARES.items()
@@ -114,7 +114,7 @@ def make_data(trials: int = 40, **changes: Any) -> ReportData:
         layers=layers,
         assumptions=("batch normalisation folds into the layer before it",),
         environment={"python": "3.11", "torch": "2.13.0"},
-        commands={record.number: f"dse rerun digits-lenet#{record.number}" for record in records},
+        commands={record.key: f"dse rerun digits-lenet#{record.number}" for record in records},
         remake=("dse run digits-lenet", "dse report runs/digits-lenet"),
         citation=("A. Author, A title, 2025, https://example.org/paper",),
         baselines=(

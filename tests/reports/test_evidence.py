@@ -39,7 +39,7 @@ def test_what_the_draws_decide(records, objectives):
         [30.0, 20.0, 10.0, 25.0, NAN],  # 0 1 2
     )
     found = evidence(records, objectives, draws)
-    assert found.front_probability == {0: 1.0, 1: 0.75, 2: 1.0, 3: 0.25}
+    assert found.front_probability == {(0, 0): 1.0, (1, 0): 0.75, (2, 0): 1.0, (3, 0): 0.25}
     assert found.contenders == (("3", 0.25),)
     # of three pairs, 0 and 1 alone change sides: 1 costs less in 3 of 4
     assert found.pairs == 3
@@ -62,7 +62,7 @@ def test_columns_follow_the_records_in_whatever_order(records, objectives):
 def test_draws_that_say_what_the_records_say_leave_nothing_open(records, objectives):
     draws = drawn(*[[30.0, 20.0, 10.0, 25.0, NAN]] * 3)
     found = evidence(records, objectives, draws)
-    assert found.front_probability == {0: 1.0, 1: 1.0, 2: 1.0, 3: 0.0}
+    assert found.front_probability == {(0, 0): 1.0, (1, 0): 1.0, (2, 0): 1.0, (3, 0): 0.0}
     assert found.open_pairs == found.contenders == ()
 
 
@@ -93,7 +93,7 @@ def test_the_most_open_pair_and_the_likeliest_contender_come_first(record, objec
 def test_equals_are_no_open_order(record, objectives):
     records = [record(0, energy_pj=5.0), record(1, energy_pj=5.0)]
     found = evidence(records, objectives, drawn([5.0, 5.0], [7.0, 7.0]))
-    assert found.front_probability == {0: 1.0, 1: 1.0}
+    assert found.front_probability == {(0, 0): 1.0, (1, 0): 1.0}
     assert found.pairs == 1 and found.open_pairs == ()
     assert open_order(found) == (
         "The order by energy is decided in 1 pair of front points: "
@@ -108,15 +108,15 @@ def test_the_limit_is_that_of_each_draw(record, objectives):
     records = [record(0, accuracy=0.9, energy_pj=30.0), record(1, accuracy=0.8, energy_pj=20.0)]
     draws = drawn([30.0, 20.0], [36.0, 24.0], [45.0, 30.0], [60.0, 40.0])
     limited = (accuracy, replace(energy, limit=36.0))
-    assert evidence(records, limited, draws).front_probability == {0: 0.5, 1: 0.75}
+    assert evidence(records, limited, draws).front_probability == {(0, 0): 0.5, (1, 0): 0.75}
     accurate = (replace(accuracy, limit=0.85), energy)
-    assert evidence(records, accurate, draws).front_probability == {0: 1.0, 1: 0.0}
+    assert evidence(records, accurate, draws).front_probability == {(0, 0): 1.0, (1, 0): 0.0}
 
 
 def test_a_trial_that_is_not_complete_hides_nobody(record, objectives):
     records = [record(0, accuracy=0.8), record(1, accuracy=0.9, energy_pj=1.0, state="stopped")]
     for wanted in (objectives, objectives[1:]):
-        assert evidence(records, wanted, drawn([9.0, 1.0])).front_probability == {0: 1.0}
+        assert evidence(records, wanted, drawn([9.0, 1.0])).front_probability == {(0, 0): 1.0}
 
 
 def test_two_drawn_objectives_are_drawn_together(record, objectives):
@@ -129,7 +129,7 @@ def test_two_drawn_objectives_are_drawn_together(record, objectives):
         ENERGY: np.array([[1.0, 2.0], [2.0, 1.0]]),
     }
     found = evidence(records, both, EnergyDraws(energies_pj, seed=0))
-    assert found.front_probability == {0: 0.5, 1: 1.0}
+    assert found.front_probability == {(0, 0): 0.5, (1, 0): 1.0}
     assert found.pairs == 2
     assert found.open_pairs == (OpenPair("0", "1", 0.5, "Energy per inference"),)
 

@@ -2,7 +2,9 @@ from reports.outcome import by_variant, gaps, ranges, reasons, state_counts, sum
 
 
 def test_ranges():
-    assert ranges([5, 3, 4, 9, 4]) == "#3–#5, #9"
+    assert ranges([(n, 0) for n in (5, 3, 4, 9, 4)]) == "#3–#5, #9"
+    keys = [(3, 0), (3, 1), (3, 2), (4, 0), (4, 1), (5, 2)]
+    assert ranges(keys) == "#3–#4, #3.1–#3.2, #4.1, #5.2"
     assert ranges([]) == ""
 
 
@@ -50,9 +52,9 @@ def test_the_best_of_each_variant(record, objectives, units):
     ann, snn, bnn = by_variant(records, objectives, ("ann", "snn", "bnn"), units)
     assert (ann.tried, ann.complete, ann.on_front) == (3, 3, 2)
     # of two equally accurate points the one that is not dominated
-    assert [(b.number, b.value, b.others) for b in ann.bests] == [
-        (2, "95.0 %", "5.00 nJ"),
-        (1, "2.00 nJ", "90.0 %"),
+    assert [(b.name, b.value, b.others) for b in ann.bests] == [
+        ("2", "95.0 %", "5.00 nJ"),
+        ("1", "2.00 nJ", "90.0 %"),
     ]
     assert (snn.tried, snn.complete, snn.bests) == (1, 0, ())
     assert bnn.tried == 0

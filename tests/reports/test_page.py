@@ -102,7 +102,9 @@ def test_the_same_data_gives_the_same_bytes(small, tmp_path):
 def test_what_comes_from_outside_is_escaped(record, report, tmp_path):
     hostile = record(0, variant=HOSTILE, notes=(HOSTILE,), design={"knobs": {HOSTILE: HOSTILE}})
     failed = record(1, variant=HOSTILE, state="failed", reason=HOSTILE)
-    layers = {0: {"cmos45-fp32": [{"layer": HOSTILE, "component": HOSTILE, "energy_pj": 1000.0}]}}
+    layers = {
+        (0, 0): {"cmos45-fp32": [{"layer": HOSTILE, "component": HOSTILE, "energy_pj": 1000.0}]}
+    }
     text = written(
         report(
             0,
@@ -110,7 +112,7 @@ def test_what_comes_from_outside_is_escaped(record, report, tmp_path):
             question=HOSTILE,
             records=(hostile, failed),
             layers=layers,
-            commands={0: HOSTILE},
+            commands={(0, 0): HOSTILE},
             environment={HOSTILE: HOSTILE},
             uncounted=(HOSTILE,),
             citation=(HOSTILE,),
@@ -210,9 +212,13 @@ def test_stale_layers_are_removed(record, report, tmp_path):
 
 
 def test_every_contradiction_is_named_at_once(record, report, tmp_path):
-    layers = {0: {"cmos45-fp32": [{"layer": "fc", "component": "compute", "energy_pj": 1.0}]}}
+    layers = {(0, 0): {"cmos45-fp32": [{"layer": "fc", "component": "compute", "energy_pj": 1.0}]}}
     data = report(
-        0, records=(record(0), record(0)), layers=layers, commands={7: "dse rerun a#7"}, run="mine"
+        0,
+        records=(record(0), record(0)),
+        layers=layers,
+        commands={(7, 0): "dse rerun a#7"},
+        run="mine",
     )
     with pytest.raises(ReportDataError) as caught:
         write_report(data, tmp_path)

@@ -13,7 +13,7 @@ def test_trials_are_tidy_and_sorted(record, objectives):
         record(0, accuracy=0.9, energy_pj=10.0, parent=None),
         record(1, state="failed", reason="diverged", metrics={}, energy={}),
     ]
-    frame = trials_frame(records, objectives, {0: "dse rerun a#0"})
+    frame = trials_frame(records, objectives, {(0, 0): "dse rerun a#0"})
     assert frame["number"].tolist() == [0, 1, 2]
     assert frame["on_front"].tolist() == [True, False, False]
     assert frame.loc[0, "command"] == "dse rerun a#0"
@@ -52,7 +52,7 @@ def test_the_probability_of_the_front_has_a_column_if_it_is_known(record, object
         record(1, accuracy=0.9, energy_pj=5.0),
         record(2, state="failed", metrics={}, energy={}),
     ]
-    shares = {0: 0.25, 1: 1.0}
+    shares = {(0, 0): 0.25, (1, 0): 1.0}
     trials = trials_frame(records, objectives, front_probability=shares)
     assert trials.columns[-3:].tolist() == ["on_front", "front_probability", "command"]
     assert trials["front_probability"].isna().tolist() == [False, False, True]
@@ -67,6 +67,7 @@ def test_frames_of_nothing_keep_their_columns(objectives):
     assert "validation_accuracy" in pareto_frame([], objectives).columns
     assert layers_frame({}).columns.tolist() == [
         "number",
+        "reading",
         "profile",
         "layer",
         "component",
@@ -94,6 +95,8 @@ def test_families_are_one_row_a_design(record, tmp_path):
 
 def test_layers_are_one_row_a_component():
     rows = [{"layer": "conv1", "component": "compute", "energy_pj": 2.5}]
-    frame = layers_frame({3: {"cmos45": rows}})
+    frame = layers_frame({(3, 0): {"cmos45": rows}})
     assert isinstance(frame, pd.DataFrame)
-    assert frame.iloc[0].tolist() == [3, "cmos45", "conv1", "compute", 2.5]
+    assert frame.drop(columns="reading").iloc[0].tolist() == [3, "cmos45", "conv1", "compute", 2.5]
+    assert frame["reading"].isna().all()
+    assert layers_frame({(3, 2): {"cmos45": rows}})["reading"].tolist() == [2]

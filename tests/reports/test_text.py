@@ -89,7 +89,7 @@ def test_front_lines_are_aligned(record, objectives, units):
 def test_the_probability_of_the_front_is_the_last_measured_column(record, objectives, units):
     records = [record(0, accuracy=0.9, energy_pj=1e3), record(1, accuracy=0.95, energy_pj=1e4)]
     given = objectives, ["cmos45-fp32"], units
-    heading, first, second = front_lines(records, *given, {0: 0.8342})
+    heading, first, second = front_lines(records, *given, {(0, 0): 0.8342})
     assert heading.endswith("parameters  on the front  knobs")
     assert first.split()[-3:] == ["–", "threshold", "1"]  # nothing is known of #1
     assert "83.4 %" in second and second.endswith("83.4 %  threshold 1")
