@@ -72,15 +72,7 @@ class Dispatch:
 
     def next(self) -> Job | Handed:
         """Take the next design, if the budget has one left."""
-        with self._folder.lock():
-            records = self._folder.records()
-            living, dead = self._reconcile(records)
-            for trial in sorted(dead, key=_number):  # what a dead worker held goes first
-                job = self._take_over(trial)
-                if job is not None:
-                    return job
-                records = self._folder.records()
-            return self._new(records, living)
+        return self._folder.locked(self._next)
 
     def finish(self, job: Job, records: Sequence[TrialRecord]) -> bool:
         """Record a training, with the points read from it: on the disk before Optuna is told.
@@ -88,13 +80,7 @@ class Dispatch:
         False if the lease was lost meanwhile, to a worker that took this one for dead: its record
         is the one that counts.
         """
-        with self._folder.lock():
-            trial = self._study.get_trials(deepcopy=False)[job.optuna_number]
-            if trial.state is not TrialState.RUNNING or _lease(trial).get("worker") != self._worker:
-                return False
-            self._folder.append(*records)
-            self._close(records[0])
-            return True
+        return self._folder.locked(lambda: self._keep(job, records))
 
     def judge(self, job: Job) -> Judge:
         """Says of a training at its rungs whether it is stopped, and remembers how it stood."""
@@ -112,6 +98,27 @@ class Dispatch:
             return [one for one in self._entries() if end is None or one.number < end]
 
         return rungs.judge(job.number, self._config, known, keep, job.passed)
+
+    def _next(self) -> Job | Handed:
+        records = self._folder.records()
+        living, dead = self._reconcile(records)
+        for trial in sorted(dead, key=_number):  # what a dead worker held goes first
+            job = self._take_over(trial)
+            if job is not None:
+                return job
+            records = self._folder.records()
+        return self._new(records, living)
+
+    def _keep(self, job: Job, records: Sequence[TrialRecord]) -> bool:
+        trial = self._study.get_trials(deepcopy=False)[job.optuna_number]
+        if trial.state is not TrialState.RUNNING or _lease(trial).get("worker") != self._worker:
+            return False
+        if job.passed:  # it has a record, of when it was stopped
+            self._folder.replace(records)
+        else:
+            self._folder.append(*records)
+        self._close(records[0])
+        return True
 
     def renew(self, job: Job, epoch: int) -> None:
         """Say that a training gets on."""

@@ -8,6 +8,7 @@ DseError
 │   ├── HardwareError      profiles that are asked for and cannot be used
 │   └── DataError          a data set that is missing, damaged or unknown
 ├── RunFolderError         a run folder that cannot be used as it is
+├── StorageLost            a database that stopped answering in the middle
 ├── TracingError           a model that cannot be counted (it raised, it has no data)
 │   ├── NotFiniteError     a value that flows, or a weight, is NaN or infinite
 │   └── ExpansionRefused   a fused operator in a form whose hidden products nobody knows
@@ -60,6 +61,10 @@ class DataError(AskedWrongly):
 
 class RunFolderError(DseError):
     """A run folder that cannot be used as it is."""
+
+
+class StorageLost(DseError):
+    """A database that stopped answering in the middle; nothing that was finished is lost."""
 
 
 class TracingError(DseError):

@@ -41,6 +41,8 @@ def finish(sweep: Sweep, shown: Shown = lambda records, total, what: records) ->
 
 def _measure(sweep: Sweep, shown: Shown) -> None:
     left = _unmeasured(sweep.folder.records(), sweep.config)
+    for number in {record.number for record in left}:
+        sweep.folder.fetch(number)  # other hosts may have trained it
     measured = measure_tests(left, sweep.recipe, sweep.folder.path)
     changed = list(shown(measured, len(left), "test data"))
     with sweep.folder.lock():
@@ -62,6 +64,7 @@ def _confirm(sweep: Sweep, shown: Shown) -> None:
     records = sweep.folder.records()
     points = [r for r in front(records, sweep.config) if not r.is_confirmation]
     for point in shown(points, len(points), "confirming the front"):
+        sweep.folder.fetch(point.number)
         for confirmation in _confirmations(point, sweep):
             with sweep.folder.lock():
                 sweep.folder.append(confirmation)

@@ -6,25 +6,26 @@ import functools
 import json
 import os
 import platform
-import re
 import socket
 import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dse.errors import RunFolderError
 from dse.recordfile import RecordFile, record_file
 from dse.safefile import append_whole, kernel_lock, repair_tail, try_lock, write_atomically
+from dse.urls import without_password
 from energy_models import ModelCounts
 from energy_models.errors import CountsError
 from energy_models.truncation import truncated
 from reports.record import TrialRecord
 
+_Result = TypeVar("_Result")
 _PACKAGES = ("dse", "torch", "optuna", "numpy", "scikit-learn", "fvcore")
 
 
@@ -79,6 +80,20 @@ class RunFolder:
         with kernel_lock(self.lock_file):
             yield
 
+    def locked(self, action: Callable[[], _Result]) -> _Result:
+        """Do something under the lock, so that it may be done again should a database be lost."""
+        with self.lock():
+            return action()
+
+    def fetch(self, number: int) -> None:
+        """Have the files of a trial here, whoever made them; here they always are."""
+
+    def send(self, number: int) -> None:
+        """Let others have the files of a trial; who shares this folder has them."""
+
+    def gather(self) -> None:
+        """Have here all that a report reads; here it always is."""
+
     def begin(
         self,
         sweep_yaml: str,
@@ -91,7 +106,8 @@ class RunFolder:
         The caller has compared the sweep with the one that is here.
         profiles : hardware profile -> fingerprint of its numbers
         own : `data` and `model` of the user's own -> fingerprint
-        settings : what the command line said, for the next command: data_dir, device, storage
+        settings : what the command line said, for the next command: data_dir, device, storage;
+            and the id of a run that was begun elsewhere
 
         Raises RunFolderError if the folder cannot be made, is kept in another storage, was priced
         with other numbers, or trained on other data or code.
@@ -110,13 +126,13 @@ class RunFolder:
                 f"in {settings['storage'] or 'its folder'}; give the same --storage as before"
             )
         self.refuse_changed(profiles or {}, own or {})
-        settings["id"] = known.get("id") or uuid.uuid4().hex[:12]
+        settings["id"] = known.get("id") or settings.get("id") or uuid.uuid4().hex[:12]
         document = {**settings, "profiles": dict(profiles or {}), "own": dict(own or {})}
         write_atomically(self.settings_file, json.dumps(document, indent=2) + "\n")
         write_atomically(self.sweep_file, sweep_yaml)
         environment = self.path / "environment.json"
         if not environment.exists():
-            write_atomically(environment, json.dumps(_environment(), indent=2) + "\n")
+            write_atomically(environment, json.dumps(environment_here(), indent=2) + "\n")
 
     def refuse_changed(
         self, profiles: Mapping[str, str], own: Mapping[str, str] | None = None
@@ -250,11 +266,6 @@ class RunFolder:
         return found
 
 
-def without_password(url: str) -> str:
-    """A database URL that may be shown and kept."""
-    return re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", url)
-
-
 @functools.lru_cache(maxsize=4)
 def _counts_in(path: Path, written_ns: int) -> ModelCounts:
     """The document that was written then; points of one training stand beside one another."""
@@ -272,7 +283,8 @@ def _read_json(path: Path) -> Any:
         raise RunFolderError(f"{path}: cannot be read: {error}") from error
 
 
-def _environment() -> dict[str, Any]:
+def environment_here() -> dict[str, Any]:
+    """Versions, system and machine of this process."""
     versions: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:

@@ -12,9 +12,9 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 
 from dse.config import SweepConfig
-from dse.errors import StorageError
-from dse.runfolder import RunFolder, without_password
+from dse.runfolder import RunFolder
 from dse.safefile import repair_tail
+from dse.urls import driver_url, is_postgresql
 
 
 def open_study(folder: RunFolder, config: SweepConfig, storage: str | None) -> optuna.Study:
@@ -51,14 +51,17 @@ def reach(url: str) -> BaseStorage:
     # what a database raises is its own; it is loaded only for one
     from sqlalchemy.exc import SQLAlchemyError
 
+    from dse.database import Database, engine_options, unusable
+
     try:
-        return optuna.storages.get_storage(url)
+        if not is_postgresql(url):
+            return optuna.storages.get_storage(url)
+        database = Database(url)
+        database.check()
+        with database.lock("the tables of Optuna"):  # two hosts that make them at once would fail
+            return optuna.storages.RDBStorage(driver_url(url), engine_options(url))
     except (SQLAlchemyError, ImportError, ValueError) as error:
-        cause = str(error).splitlines()[0]
-        raise StorageError(
-            f"--storage {without_password(url)}: cannot be used: {cause}. It must be the URL of a "
-            "database, such as sqlite:///study.db or postgresql://..., with its driver installed"
-        ) from error
+        raise unusable(url, error) from error
 
 
 def _journal(folder: RunFolder) -> JournalStorage:

@@ -144,6 +144,7 @@ def _train(
         if not is_wanted():
             raise KeyboardInterrupt
 
+    folder.fetch(job.number)  # what a dead worker of another host left of it
     record = run_trial(
         job.design,
         job.number,
@@ -156,6 +157,7 @@ def _train(
         is_resumed=True,
     )
     records = [record, *read(record, sweep.recipe, folder.path)]
+    folder.send(job.number)  # before others wait for the lock
     if not dispatch.finish(job, records):
         _log.warning("trial %d was taken over by another worker, whose result counts", job.number)
 

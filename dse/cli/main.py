@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from dse.cli import count, dashboard, energy, hardware, report, rerun, run, status, sweeps, validate
+from dse.cli import (
+    count,
+    dashboard,
+    energy,
+    hardware,
+    report,
+    rerun,
+    run,
+    status,
+    sweeps,
+    validate,
+    worker,
+)
 from dse.errors import AskedWrongly, DseError
 from energy_models.errors import EnergyModelError, ProfileError, PublishedError
 from reports.errors import ReportError
@@ -53,6 +65,7 @@ def _version(
 
 
 app.command("run")(run.run)
+app.command("worker")(worker.worker)
 app.command("status")(status.status)
 app.command("rerun")(rerun.rerun)
 app.command("report")(report.report)

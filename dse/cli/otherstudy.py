@@ -12,7 +12,7 @@ def report_data(url: str, name: str) -> ReportData:
     """Its trials and objectives; no energy, for nothing was counted."""
     from dse.cli.report import units
     from dse.otherstudy import NOTE, VARIANT, read
-    from dse.runfolder import without_password
+    from dse.urls import without_password
     from reports.data import ReportData, SweepSummary
 
     records, objectives = read(url, name)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +39,12 @@ def run(
         list[str] | None, typer.Option("--set", metavar="A.B=V", help="change one entry")
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(help="URL of an Optuna storage; default: a file in the run folder")
+        str | None,
+        typer.Option(
+            envvar=terminal.STORAGE,
+            show_envvar=False,
+            help="URL of an Optuna storage; default: a file in the run folder",
+        ),
     ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="folder of the data set; default: download, once")
@@ -73,12 +78,12 @@ def run(
     from dse.admission import check_data, check_prices
     from dse.cli.target import pick_device
     from dse.finishing import finish
-    from dse.processes import cores
     from dse.storage import reach
     from dse.study import begin
     from dse.study import run as run_study
     from dse.sweep import Sweep
     from dse.trial import Recipe
+    from dse.urls import is_postgresql
 
     recipe = Recipe(config, data_dir, pick_device(device))
     prepared = Sweep(folder, recipe, inventory.space(config), storage)
@@ -103,22 +108,22 @@ def run(
         device=device,
         storage=storage,
     )
+    is_shared = storage is not None and is_postgresql(storage)
+    if is_shared:
+        prepared = _shared(prepared)
+        folder = prepared.folder
     found = len(folder.records())
     if found:
         terminal.say(f"going on with {folder.path}: {found} trials are there")
     from dse.cli import progress
+    from dse.cli.worker import at_a_time
 
-    workers = min(config.workers, cores())
-    if workers < config.workers:
-        terminal.say(
-            f"{workers} at a time instead of {config.workers}: so many cores are there, and more "
-            "workers would make every one slower"
-        )
-    if workers > 1:
-        terminal.say(f"starting {workers} workers")
+    workers = at_a_time(config.workers)
     try:
         for line in begin(prepared):
             terminal.say(line)
+        if is_shared:
+            _publish(folder)
         with progress.shown(folder, config):
             run_study(prepared, workers)
         _say_used_up(prepared)
@@ -127,13 +132,14 @@ def run(
             measured = "every trained network"
         terminal.say(f"measuring {measured} on the test data")
         records = finish(prepared, progress.through)
+        folder.gather()
     except KeyboardInterrupt:
         kept = len(folder.records())
         terminal.say(
             f"stopped; {kept} finished trials are kept in {folder.path}, and of those under way "
             "the last whole epoch"
         )
-        terminal.say(f"to go on: {shlex.join(['dse', *sys.argv[1:]])}")
+        terminal.say(f"to go on: {terminal.command(sys.argv[1:])}")
         raise typer.Exit(130) from None
     _end(folder, config, records, no_report, as_json)
 
@@ -174,6 +180,23 @@ def _folder(config: SweepConfig, out: Path | None) -> RunFolder:
             "give --out another folder, or remove this one"
         )
     return folder
+
+
+def _shared(sweep: Sweep) -> Sweep:
+    """The sweep with its folder as the mirror of a run in a database."""
+    from dse.joining import share
+
+    assert sweep.storage is not None
+    return replace(sweep, folder=share(sweep.folder, sweep.config, sweep.storage))
+
+
+def _publish(folder: RunFolder) -> None:
+    from dse.joining import publish
+    from dse.sharedfolder import SharedFolder
+
+    assert isinstance(folder, SharedFolder)
+    publish(folder)
+    terminal.say(f"on other hosts: dse worker --storage URL --run {folder.run}")
 
 
 def _show_plan(sweep: Sweep, as_json: bool) -> None:

@@ -2,26 +2,60 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections import Counter
-from typing import Annotated
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dse.cli import target as targets
 from dse.cli import terminal
 
+if TYPE_CHECKING:
+    from dse.runfolder import RunFolder
+
 
 def status(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="run folder, or its name under runs/")],
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="run folder, or its name under runs/")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="URL of the database of a run that hosts share")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--run", metavar="NAME-ID", help="the run in that database")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
 ) -> None:
     """Trials by state, hypervolume so far, time left; also while the sweep runs elsewhere."""
+    with _opened(run, storage, name) as folder:
+        _show(folder, as_json)
+
+
+@contextlib.contextmanager
+def _opened(run: str | None, storage: str | None, name: str | None) -> Iterator[RunFolder]:
+    """A run folder of this host, or a run of a database, for as long as the block takes."""
+    from dse.cli.worker import storage_of
+
+    url = storage_of(run, storage, name)
+    if url is None:
+        yield targets.open_run(run or "")
+        return
+    from dse.joining import join
+
+    with tempfile.TemporaryDirectory() as scratch:
+        yield join(url, name or "", Path(scratch))
+
+
+def _show(folder: RunFolder, as_json: bool) -> None:
     from dse import inventory
     from dse.cli.progress import duration, sweep_left_s, trial_left_s, under_way
     from dse.cli.report import front_lines
     from dse.selection import budget_text, front, hypervolume, planned, trainings
 
-    folder = targets.open_run(run)
     config = inventory.load_begun(folder.sweep_file)
     records = folder.records()
     doing = folder.doing()

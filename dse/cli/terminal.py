@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,9 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dse.urls import without_password
+
 ERRORS = Console(stderr=True, highlight=False)
 # a pipe or a file has no width: tables are not squeezed there
 RESULTS = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+# the environment variable that a --storage with its password may stand in
+STORAGE = "DSE_STORAGE"
 _SHORT = 12  # a number with its unit is shorter
 _LONGEST_WORD = 24
 
@@ -26,6 +31,11 @@ def say(text: str) -> None:
 def result(text: str = "") -> None:
     """A line of the result, on standard output; plain text, never wrapped."""
     RESULTS.print(text, markup=False, soft_wrap=True)
+
+
+def command(arguments: Sequence[str]) -> str:
+    """A command of ours that can be typed again; a password in it is not shown."""
+    return shlex.join(["dse", *map(without_password, arguments)])
 
 
 def as_json(document: Any) -> None:
