@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from dse.config import SweepConfig
 from dse.design import Design
 from dse.seeding import trial_seed
-from dse.selection import excesses, objective_values, spread
+from dse.selection import excesses, sampled_values, spread
 from dse.space import Space, suggest
 from dse.storage import directions
 from reports.record import TrialRecord
@@ -158,10 +158,11 @@ class Proposer:
             return [self._frozen(params, TrialState.COMPLETE, none, {"refused": 1.0})]
         # of a stopped training the values it had by then
         whole = [replace(one, state="complete") if one.state == "stopped" else one for one in group]
+        values = sampled_values(whole, self.config)
         points = [
-            (values, excesses(one, self.config))
-            for one in whole
-            if all(map(math.isfinite, values := objective_values(one, self.config)))
+            (row, excesses(one, self.config))
+            for row, one in zip(values, whole, strict=True)
+            if all(map(math.isfinite, row))
         ]
         most = self.config.search.told
         return [

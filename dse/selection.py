@@ -42,6 +42,14 @@ def objective_values(record: TrialRecord, config: SweepConfig) -> list[float]:
     return values
 
 
+def sampled_values(records: Sequence[TrialRecord], config: SweepConfig) -> list[list[float]]:
+    """All objectives of some records as a sampler is to see them: energy as log10."""
+    wanted = objectives(config)
+    rows = pareto.transform(points.objective_values(records, wanted), wanted)
+    found: list[list[float]] = rows.tolist()
+    return found
+
+
 def excesses(record: TrialRecord, config: SweepConfig) -> dict[str, float]:
     """By how much a complete record is beyond each limit of the sweep; within it if <= 0."""
     values = objective_values(record, config)

@@ -20,6 +20,7 @@ from dse.errors import StorageError, TargetError
 from dse.joining import compared, find, join, publish, share
 from dse.runfolder import RunFolder
 from dse.trial import checkpoint_file
+from energy_models import ModelCounts
 from reports.record import TrialRecord
 
 
@@ -74,14 +75,15 @@ def made(folder, number, name="weights.safetensors", content=b"w"):
 
 def test_what_one_host_finished_the_other_has(ours, theirs):
     made(ours, 0, content=b"weights of 0")
-    made(ours, 0, "counts.json", b'{"of": 0}')
+    counted = ModelCounts(samples=7, layers=())
+    made(ours, 0, "counts.json", json.dumps(counted.to_dict()).encode())
     add(ours, record(0, counts_file="trials/0/counts.json"), record(0, parent=0, reading=1))
     add(theirs, record(1))
     for folder in (ours, theirs):
         with folder.lock():
             assert [one.name for one in folder.records()] == ["0", "0.1", "1"]
     assert not theirs.trial(0).exists()  # only what is asked for travels
-    assert theirs.counts(theirs.records()[0]) == {"of": 0}
+    assert theirs.counts(theirs.records()[0]) == counted
     theirs.fetch(0)
     assert (theirs.trial(0) / "weights.safetensors").read_bytes() == b"weights of 0"
 
