@@ -82,6 +82,21 @@ def front(records: Sequence[TrialRecord], config: SweepConfig) -> tuple[TrialRec
     return points.front(records, objectives(config))
 
 
+def nearest(records: Sequence[TrialRecord], config: SweepConfig, most: int) -> list[TrialRecord]:
+    """The records that could be on the front: by level of non-dominance, so many or a few more.
+
+    A level is taken whole. Limits are left aside.
+    """
+    wanted = objectives(config)
+    values = points.objective_values(records, wanted)
+    known = np.flatnonzero(np.isfinite(values).all(axis=1))
+    if len(known) <= most:
+        return [records[index] for index in known.tolist()]
+    levels = pareto.levels(values[known], [one.goal for one in wanted])
+    last = np.sort(levels)[most - 1]
+    return [records[index] for index in known[levels <= last].tolist()]
+
+
 def hypervolume(records: Sequence[TrialRecord], config: SweepConfig) -> float | None:
     """Hypervolume of all records so far, energy as log10, from the worst point seen.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from reports import pareto
 from reports.pareto import Floats, Objective
-from reports.points import front, objective_values, within
+from reports.points import front, objective_values, on_front, within
 from reports.record import Key, TrialRecord
 
 LEVEL = 0.95  # an order is decided if it holds in this share of the draws
@@ -21,7 +21,7 @@ class EnergyDraws:
 
     energies_pj : name of an objective -> (k, records), pJ per sample, columns in the order of the
         records. In row d every record and every objective is priced with the same constants. NaN
-        where a record has no energy.
+        where a record has no energy, or was left out: of very many points those far from the front
     seed : of the draws
     drawn : the constants that have a range, a text each: `mac: 3.1 to 4.6 pJ`
     fixed : the constants that have none and stayed as they are
@@ -58,7 +58,7 @@ class Evidence:
     """What the draws say about the front of a run.
 
     front_probability : key -> share of the draws in which the point is on the front; of every
-        point that has a value for each objective
+        point that has a value for each objective, and draws
     pairs : how many pairs of front points were compared, once for each drawn objective
     open_pairs : those whose order is not decided, the most open one first
     contenders : name and probability of points that are not on the front, and are in so many draws
@@ -79,7 +79,10 @@ def evidence(
     Raises ReportDataError if a drawn energy is no objective, or has another shape.
     """
     values = objective_values(records, objectives)
-    usable = np.flatnonzero(np.isfinite(values).all(axis=1)).tolist()
+    is_drawn = np.ones(len(records), dtype=np.bool_)
+    for energies_pj in draws.energies_pj.values():
+        is_drawn &= np.isfinite(energies_pj).any(axis=0)
+    usable = np.flatnonzero(np.isfinite(values).all(axis=1) & is_drawn).tolist()
     shares = _front_shares(values, objectives, draws)
     points = front(records, objectives)
     chosen = {point.key for point in points}
@@ -118,6 +121,7 @@ def draw_mistakes(
         yield "energy draws: there is none; at least one is needed"
         return
     values = objective_values(records, objectives)
+    is_needed = on_front(values, objectives)
     names = [objective.name for objective in objectives]
     expected = (draws.count, len(records))
     for name, energies_pj in draws.energies_pj.items():
@@ -131,9 +135,11 @@ def draw_mistakes(
         else:
             is_known = np.isfinite(values[:, names.index(name)])
             is_drawn = np.asarray(np.isfinite(energies_pj).any(axis=0))
-            for record, known, drawn in zip(records, is_known, is_drawn, strict=True):
-                if known and not drawn:
-                    yield f"energy draws: {name}: point {record.name} has an energy and no draw"
+            rows = zip(records, is_known, is_drawn, is_needed, strict=True)
+            for record, known, drawn, needed in rows:
+                if needed and not drawn:
+                    point = f"point {record.name}"
+                    yield f"energy draws: {name}: {point} is on the front without a draw"
                 if drawn and not known and record.state == "complete":
                     yield f"energy draws: {name}: point {record.name} has draws and no energy"
 

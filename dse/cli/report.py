@@ -15,6 +15,9 @@ from dse.cli import target as targets
 from dse.errors import AskedWrongly
 
 _WHAT = "dse report: must be given runs, or --study URL --name NAME --out DIR and nothing else"
+# A front of hundreds of points has some shown layer by layer, and `dse energy RUN#17.3` shows any;
+# a thousand draws of ten thousand points take minutes, of which only those near the front matter.
+_MOST_LAYERED, _MOST_DRAWN = 12, 300
 
 if TYPE_CHECKING:
     from dse.config import SweepConfig
@@ -109,22 +112,34 @@ def front_lines(
 def energy_draws(
     folder: RunFolder, config: SweepConfig, records: Sequence[TrialRecord]
 ) -> EnergyDraws | None:
-    """The energy objectives of all records, priced again with constants drawn from their ranges."""
+    """The energy objectives, priced again with constants drawn from their ranges.
+
+    Of very many records those near the front: no other one will come to lie on it.
+    """
     from dse import pricing
-    from dse.selection import objectives
+    from dse.selection import front, nearest, objectives
 
     wanted = {
         column.name: one.hardware
         for column, one in zip(objectives(config), config.objectives, strict=True)
         if one.hardware is not None
     }
+    near = {one.key for one in (*nearest(records, config, _MOST_DRAWN), *front(records, config))}
     counts = [
         pricing.admit(folder.counts(record), config.allow_uncounted)
-        if record.state == "complete" and record.counts_file is not None
+        if record.key in near and record.counts_file is not None
         else None
         for record in records
     ]
     return pricing.energy_draws(counts, wanted) if wanted else None
+
+
+def _spread(front: Sequence[TrialRecord], config: SweepConfig) -> list[TrialRecord]:
+    """Points of a front that get figures of their layers: of a long one some, with its ends."""
+    from dse.selection import objective_values, spread
+
+    values = [objective_values(record, config) for record in front]
+    return [front[index] for index in spread(values, config, _MOST_LAYERED)]
 
 
 def report_data(
@@ -142,7 +157,8 @@ def report_data(
 
     loaded = [load_profile(name) for name in config.hardware]
     best = best_of_each_variant(records, config.hardware[0])
-    chosen = {record.key: record for record in (*front(records, config), *best)}
+    shown = _spread(front(records, config), config)
+    chosen = {record.key: record for record in (*shown, *best)}
     points = [record for _, record in sorted(chosen.items())]
     layers: dict[Key, dict[str, list[LayerRow]]] = {}
     assumptions: dict[str, None] = {}

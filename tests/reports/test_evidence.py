@@ -153,7 +153,7 @@ def test_without_a_complete_trial_there_is_nothing_to_decide(record, objectives)
             drawn([1.0, 2.0], [1.0, 2.0]),
             f"{ENERGY}: shape (2, 2); it must be (2, 3), one row a draw and one column a record",
         ),
-        (drawn([NAN, NAN, NAN]), f"{ENERGY}: point 0 has an energy and no draw"),
+        (drawn([NAN, NAN, NAN]), f"{ENERGY}: point 0 is on the front without a draw"),
         (drawn([1.0, 2.0, NAN]), f"{ENERGY}: point 7 has draws and no energy"),
     ],
 )
