@@ -13,7 +13,7 @@ from dse.data.splits import Splits
 from dse.domain import extremes
 from dse.errors import ConfigError, TracingError, TrialFailure
 from dse.pricing import by_reason
-from dse.study import default_design
+from dse.sampling import default_design
 from dse.sweep import Sweep
 from dse.trial import unpriced
 from dse.variants import family
@@ -86,7 +86,7 @@ def check_prices(sweep: Sweep) -> list[str]:
     told: list[str] = []
     for variant in config.variants:
         try:
-            found = unpriced(default_design(sweep, variant), sweep.recipe)
+            found = unpriced(default_design(sweep.space, variant), sweep.recipe)
         except (TrialFailure, TracingError) as failure:
             if variant == own.VARIANT:
                 refused.append(f"model: {failure}")

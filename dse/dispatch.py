@@ -21,6 +21,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from dse import rungs
+from dse.bounds import refusal, refused_record
 from dse.design import Design
 from dse.errors import RunFolderError
 from dse.proposals import Proposal, Proposer
@@ -36,6 +37,7 @@ from reports.record import TrialRecord
 
 # So often a training may take its worker with it, without getting on, before it is given up.
 MOST_DEATHS = 3
+_MOST_REFUSED = 200  # designs in a row: the rest of the space is hardly better
 _RUNG = "rung:"  # followed by an epoch: what a trial of the study keeps of it
 
 
@@ -186,7 +188,7 @@ class Dispatch:
         sweep = self._sweep
         counted = {record.number for record in records if record.state in COUNTED}
         running = len({_number(trial) for trial in living} - counted)
-        while True:
+        for _ in range(_MOST_REFUSED):
             if is_spent(records, running, sweep):
                 return Handed.TO_OTHERS if living else Handed.ALL
             taken = {record.number for record in records} | set(map(_number, living))
@@ -204,7 +206,17 @@ class Dispatch:
                 proposal = self._proposer.propose(number, known, others)
             if proposal is None:  # the space has no other design
                 return Handed.TO_OTHERS if living else Handed.ALL
-            return self._hand_out(number, proposal)
+            reason = refusal(proposal.design, sweep.recipe)
+            if reason is None:
+                return self._hand_out(number, proposal)
+            self._folder.append(
+                refused_record(proposal.design, number, reason, sweep.recipe, worker=self._worker)
+            )
+            records = self._folder.records()
+        raise RunFolderError(
+            f"{_MOST_REFUSED} designs in a row are beyond a limit before any training, the last "
+            f"one because {records[-1].reason}: the limits of the objectives must leave room"
+        )
 
     def _in_sight(
         self, number: int, records: Sequence[TrialRecord], living: Sequence[FrozenTrial]
@@ -314,7 +326,7 @@ def is_spent(records: Sequence[TrialRecord], running: int, sweep: Sweep) -> bool
     counted = trainings(records)
     spent_s = sum(r.times["total_s"] for r in records)
     if config.budget.repeats is not None:  # a number is a design and a repeat, whatever came of it
-        counted = [record for record in counted if record.number < (trials or 0)]
+        counted = [r for r in records if r.reading is None and r.number < (trials or 0)]
     if trials is not None:
         return len(counted) + running >= trials
     return bool(spent_s >= 3600 * (config.budget.cpu_hours or 0.0))

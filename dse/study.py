@@ -13,22 +13,19 @@ from collections.abc import Callable, Sequence
 from multiprocessing.context import SpawnProcess
 from typing import Any, cast
 
-import optuna
 import torch
 
 from dse import warmstart
 from dse.config import SweepConfig
-from dse.design import Design
 from dse.dispatch import Dispatch, Handed, Job
 from dse.errors import DseError, RunFolderError
 from dse.processes import one_thread_each, unheard
 from dse.reading import read
-from dse.space import suggest
 from dse.storage import open_study
 from dse.sweep import Sweep
 from dse.training import machine
 from dse.training.loop import EpochResult
-from dse.trial import measure_epoch_s, run_trial
+from dse.trial import run_trial
 
 _log = logging.getLogger(__name__)
 _LOOK_AGAIN_S = 0.5
@@ -160,31 +157,6 @@ def _train(
     folder.send(job.number)  # before others wait for the lock
     if not dispatch.finish(job, records):
         _log.warning("trial %d was taken over by another worker, whose result counts", job.number)
-
-
-def estimate_trial_s(sweep: Sweep) -> dict[str, float]:
-    """Seconds that a trial of each variant's default design takes, on one thread.
-
-    Measured on a part of one epoch; what comes before and after the training is left out.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        # the first training of a process also pays for what is loaded and compiled once
-        measure_epoch_s(default_design(sweep, sweep.config.variants[0]), sweep.recipe)
-        return {
-            variant: measure_epoch_s(default_design(sweep, variant), sweep.recipe)
-            * sweep.config.training.epochs
-            for variant in sweep.config.variants
-        }
-    finally:
-        torch.set_num_threads(threads)
-
-
-def default_design(sweep: Sweep, variant: str) -> Design:
-    """The design of a variant that comes first: every knob at its default."""
-    trial = optuna.trial.FixedTrial(sweep.space.default(variant))
-    return suggest(trial, sweep.space)
 
 
 def _doing(job: Job, config: SweepConfig, result: EpochResult | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -201,28 +201,6 @@ def unpriced(design: Design, recipe: Recipe) -> dict[str, tuple[str, ...]]:
     return missing(counts, recipe.config.hardware)
 
 
-def measure_epoch_s(design: Design, recipe: Recipe) -> float:
-    """Seconds of one epoch of a design, from a part of it."""
-    data = recipe.data()
-    settings = settings_of(design, recipe.config)
-    part = slice(0, max(settings.batch_size, min(len(data.train), TIMED_SAMPLES)))
-    images, labels = data.train.images[part], data.train.labels[part]
-    start_s = time.perf_counter()
-    for _ in train(
-        _trainee(design, recipe),
-        images,
-        labels,
-        images[: settings.batch_size],
-        labels[: settings.batch_size],
-        # one step may be all: one-cycle needs two, and no schedule takes time
-        replace(settings, epochs=1, schedule="constant"),
-        seed=0,
-        device=recipe.device,
-    ):
-        pass
-    return (time.perf_counter() - start_s) * len(data.train) / len(images)
-
-
 def measured(
     model: nn.Module, recipe: Recipe, folder: Path, place: str, clock: Clock
 ) -> dict[str, Any]:
@@ -343,7 +321,7 @@ def _trained(
     """The fields of a record that exist only if all went well."""
     data = recipe.data()
     seed_everything(seed)
-    model = _trainee(design, recipe)
+    model = trainee(design, recipe)
     results = train(
         model,
         data.train.images,
@@ -370,17 +348,22 @@ def _trained(
             clock.phase("train")
             return {"state": "stopped", "reason": reason, **look()}
     clock.phase("train")
+    network = save_networks(model, folder, place)
+    return measured(network, recipe, folder, place, clock)
+
+
+def save_networks(model: nn.Module, folder: Path, place: str) -> nn.Module:
+    """Write the weights of what was trained, of every shared width; the (largest) network."""
     if isinstance(model, Slimmable):
         for width in model.widths[:-1]:
             file = weights_file(folder, width_place(place, width))
             checkpoint.save_weights(model.sub_network(width), _made(file))
         model = model.largest
-    found = measured(model, recipe, folder, place, clock)
     checkpoint.save_weights(model, _made(weights_file(folder, place)))
-    return found
+    return model
 
 
-def _trainee(design: Design, recipe: Recipe) -> nn.Module:
+def trainee(design: Design, recipe: Recipe) -> nn.Module:
     """What is trained for a design, untrained: its network, or those of all shared widths."""
     widths = recipe.config.share_widths
     if not widths:
@@ -404,6 +387,7 @@ def _standing(model: nn.Module, result: EpochResult, recipe: Recipe) -> dict[str
 
 
 def settings_of(design: Design, config: SweepConfig) -> TrainingSettings:
+    """How a design is trained."""
     return TrainingSettings(
         **config.training.model_dump(), learning_rate=float(design.values["learning_rate"])
     )

@@ -93,7 +93,9 @@ def run(
     for line in check_prices(prepared):
         terminal.say(f"incomplete: {line}")
     if dry_run:
-        _show_plan(prepared, as_json)
+        from dse.cli.plan import show_plan
+
+        show_plan(recipe, prepared.space, as_json=as_json)
         return
     if storage is not None:
         reach(storage)
@@ -197,51 +199,6 @@ def _publish(folder: RunFolder) -> None:
     assert isinstance(folder, SharedFolder)
     publish(folder)
     terminal.say(f"on other hosts: dse worker --storage URL --run {folder.run}")
-
-
-def _show_plan(sweep: Sweep, as_json: bool) -> None:
-    from dse.cli.progress import duration
-    from dse.processes import cores
-    from dse.selection import budget_text, planned
-    from dse.study import estimate_trial_s
-
-    config, space = sweep.config, sweep.space
-    terminal.say("training a part of one epoch of each variant's default design, for the time")
-    times = estimate_trial_s(sweep)
-    repeats = config.budget.repeats
-    sizes = space.sizes() if repeats else dict.fromkeys(times, 1)
-    mean_s = sum(times[variant] * (size or 1) for variant, size in sizes.items())
-    mean_s /= sum(size or 1 for size in sizes.values())
-    trials = planned(config, space) or int(3600 * (config.budget.cpu_hours or 0) / mean_s)
-    workers = min(config.workers, cores())
-    whole_s = mean_s * trials / workers
-    if as_json:
-        terminal.as_json(
-            {
-                "name": config.name,
-                "size": space.size(),
-                "space": space.describe(),
-                "trial_s": times,
-                "trials": trials,
-                "repeats": repeats,
-                "workers": workers,
-                "total_s": whole_s,
-            }
-        )
-        return
-    terminal.result(f"{config.name}: {config.question}")
-    size = space.size()
-    designs = "a continuum of designs" if size is None else f"{size:,} designs"
-    terminal.result(f"space: {designs}, {config.architecture} on {config.data.name}")
-    terminal.table(
-        ("knob", "domain", "variants"),
-        [(row["knob"], row["domain"], row["variants"]) for row in space.describe()],
-        left=("knob", "domain", "variants"),
-    )
-    for variant, seconds in times.items():
-        terminal.result(f"one {variant} trial, default knobs: about {duration(seconds)}")
-    plan = budget_text(config, space) if repeats else f"{trials} trials"
-    terminal.result(f"{plan}, {workers} at a time: about {duration(whole_s)}, and the report")
 
 
 def _end(

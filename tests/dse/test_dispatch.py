@@ -9,6 +9,7 @@ from optuna.trial import TrialState, create_trial
 from dse import inventory
 from dse.design import Design
 from dse.dispatch import MOST_DEATHS, Dispatch, Handed, Job
+from dse.errors import RunFolderError
 from dse.runfolder import RunFolder
 from dse.storage import open_study
 from dse.study import begin
@@ -296,3 +297,40 @@ def test_a_promoted_training_goes_on_under_its_number_and_is_recorded_once(sweep
     records = one.folder.records()
     assert [record.number for record in records] == list(range(14))
     assert records[0].accuracy == 0.95
+
+
+ONE_EACH = ("space={width: 0.1, depth: 1}",)
+LIMITED = "objectives=[accuracy, {name: energy_pj, limit: 6000}]"
+
+
+def test_what_a_limit_forbids_is_refused_and_costs_no_trial(sweep_of):
+    one = sweep_of(LIMITED, "budget.trials=3")
+    with one.folder.worker() as worker:
+        jobs, last = drained(one, worker, 0.5)
+    assert last is Handed.ALL
+    records = one.folder.records()
+    refused = [record for record in records if record.state == "refused"]
+    assert len(jobs) == 3
+    # the real-valued network costs more than that whatever it learns; it comes first
+    assert {record.variant for record in refused} >= {"ann"}
+    assert all("above the limit of 6 nJ" in record.reason for record in refused)
+    assert [record.number for record in records] == list(range(3 + len(refused)))
+    assert len(trials(one)) == 3
+
+
+def test_limits_that_leave_no_room_are_said(sweep_of):
+    space = "space={learning_rate: {log_range: [0.005, 0.02]}}"
+    one = sweep_of(LIMITED.replace("6000", "1"), "variants=[ann]", space)
+    with one.folder.worker() as worker, pytest.raises(RunFolderError, match="must leave room"):
+        desk(one, worker).next()
+
+
+def test_every_design_of_a_sweep_with_repeats_is_refused_or_trained(sweep_of):
+    one = sweep_of(LIMITED, "budget={repeats: 2}", "variants=[ann, s2nn]", *ONE_EACH)
+    with one.folder.worker() as worker:
+        jobs, last = drained(one, worker)
+    assert last is Handed.ALL
+    records = one.folder.records()
+    assert [record.number for record in records] == list(range(4))
+    assert {record.variant for record in records if record.state == "refused"} == {"ann"}
+    assert [job.design.variant for job in jobs] == ["s2nn", "s2nn"]

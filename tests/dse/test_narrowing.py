@@ -16,7 +16,6 @@ from dse.training.loop import EpochResult
 from dse.trial import (
     Recipe,
     at_width,
-    measure_epoch_s,
     measure_test,
     run_trial,
     weights_file,
@@ -147,8 +146,3 @@ def test_a_narrower_design_is_not_trained_as_the_largest(tmp_path: Path) -> None
     record = run_trial(design, 0, recipe(), tmp_path, worker="w")
     assert record.state == "failed"
     assert "share_widths: width 0.5: must be that of the design" in str(record.reason)
-
-
-def test_the_time_of_an_epoch_is_that_of_all_widths() -> None:
-    alone = min(measure_epoch_s(DESIGN, recipe("share_widths=[]")) for _ in range(3))
-    assert min(measure_epoch_s(DESIGN, recipe()) for _ in range(3)) > alone

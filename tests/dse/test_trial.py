@@ -12,7 +12,7 @@ from dse.design import Design
 from dse.errors import CheckpointError
 from dse.neurons import kernel
 from dse.training.loop import EpochResult
-from dse.trial import Look, Recipe, checkpoint_file, measure_epoch_s, run_trial, weights_file
+from dse.trial import Look, Recipe, checkpoint_file, run_trial, weights_file
 from reports.record import TrialRecord
 
 DESIGN = Design.of(
@@ -157,11 +157,6 @@ def test_a_full_disk_names_the_file_that_did_not_fit(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list((tmp_path / "trials/3").iterdir()) == []
-
-
-def test_a_part_of_an_epoch_tells_its_time(tmp_path: Path) -> None:
-    seconds = measure_epoch_s(DESIGN, recipe("training.augment=[flip]", "training.mixup=0.2"))
-    assert 0 < seconds < 60
 
 
 def test_a_checkpoint_of_another_neuron_kernel_is_not_used(

@@ -100,8 +100,11 @@ def test_the_dry_run_trains_nothing_and_makes_nothing(tmp_path):
     for text in (
         "space: a continuum of designs",
         "time_steps",
+        "bounds before any training, of ",
+        "6.77 nJ",  # of every ann here: exact
         "one snn trial",
         "4 trials, 1 at a time",
+        "CPU hours",
     ):
         assert text in done.stdout
     assert not (tmp_path / "runs").exists()
