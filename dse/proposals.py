@@ -29,7 +29,7 @@ from reports.record import TrialRecord
 # TPE's ask takes 0.06 s of the processor with so many, and 1 s with ten times as many.
 MOST_TOLD = 1000
 # The first designs are drawn at random: a sampler that has seen nothing has nothing to go by.
-STARTUP_TRAININGS = 10
+STARTUP_TRAININGS = 4
 _AGAIN = 20  # draws before a space is searched for a design that nobody tried
 
 
