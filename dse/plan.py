@@ -7,56 +7,37 @@ them, by size.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from dse.bounds import Bounds, bounds, refusal
 from dse.config import SweepConfig
 from dse.design import Design
 from dse.errors import TrialFailure
-from dse.reading import read
 from dse.sampling import default_design, sample
 from dse.selection import planned
 from dse.space import Space
-from dse.training import machine
-from dse.training.evaluation import accuracy
-from dse.training.loop import train
+from dse.timing import Timed, one_epoch_s, timed
 from dse.trial import (
-    Clock,
     Recipe,
-    build,
-    held_out_counts,
-    measured,
-    save_networks,
-    settings_of,
-    trainee,
 )
 from energy_models.bounds import Interval
-from reports.record import TrialRecord
 
 DESIGNS = 24  # of each family are bounded
 TIMED = 5  # of each family train for a moment
 CALIBRATION_S = 40.0  # of the processor: no further design is timed after it
-_MOMENT_S = 0.2
-_MOST_BATCHES, _FEWEST_EPOCHS, _MOST_EPOCHS = 8, 2, 12
-_MOST_OVERHEAD = 0.5  # of an epoch of so many batches: more is noise
-_NO_LEARNING = 1e-6  # a rate at which nothing diverges, and every step takes as long
 _ALIKE = 0.05  # sizes that differ by less need one time
-_EVALUATED = 512  # images
 _MEASURED = 12  # points on the test data: a front, and the best of each family
 # CPU seconds on one core of an AMD EPYC: the report of no record, that of each (up to a sample of
-# them), and what handing out and recording a trial takes
+# them)
 REPORT_S, REPORTED_S, MOST_REPORTED = 6.0, 0.09, 150
-TRIAL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +98,6 @@ class _Seen:
     bounds: Bounds
     size: float
     is_refused: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Time:
-    """CPU seconds of a design of that size: a trial of it, and measuring it on the test data."""
-
-    size: float
-    trial_s: float
-    test_s: float
 
 
 def make_plan(
@@ -202,16 +174,16 @@ def _look(design: Design, recipe: Recipe) -> _Seen | None:
 
 def _timed(
     seen: Mapping[str, Sequence[_Seen]], recipe: Recipe, begin_s: float, say: Callable[[str], None]
-) -> tuple[dict[str, list[_Time]], float]:
+) -> tuple[dict[str, list[Timed]], float]:
     """Of every family a few designs by size; one of middle size is timed first."""
-    found: dict[str, list[_Time]] = {variant: [] for variant in seen}
+    found: dict[str, list[Timed]] = {variant: [] for variant in seen}
     queues = {variant: _to_time(ones) for variant, ones in seen.items()}
     # what a process loads and compiles at its first training is not of any design
     first = next((queue[0] for queue in queues.values() if queue), None)
     first_s = 0.0
     with tempfile.TemporaryDirectory() as folder:
         if first is not None:
-            spent_s = [_one_epoch_s(first.design, recipe, Path(folder)) for _ in range(2)]
+            spent_s = [one_epoch_s(first.design, recipe, Path(folder)) for _ in range(2)]
             first_s = max(0.0, spent_s[0] - spent_s[1])
         for turn in range(TIMED):
             for variant, queue in queues.items():
@@ -221,7 +193,7 @@ def _timed(
                 one = queue[turn]
                 say(f"timing {variant}, {turn + 1} of {len(queue)} designs")
                 try:
-                    found[variant].append(_time(one, recipe, Path(folder)))
+                    found[variant].append(timed(one.design, one.size, recipe, Path(folder)))
                 except TrialFailure:
                     continue
     ranked = {variant: sorted(ones, key=lambda one: one.size) for variant, ones in found.items()}
@@ -243,103 +215,8 @@ def _to_time(seen: Sequence[_Seen]) -> list[_Seen]:
     return found
 
 
-def _time(seen: _Seen, recipe: Recipe, folder: Path) -> _Time:
-    """What a trial takes, from a moment of its training.
-
-    folder : for checkpoints      Raises TrialFailure if it cannot be trained.
-    """
-    data, settings = recipe.data(), settings_of(seen.design, recipe.config)
-    batches = max(1, len(data.train) // settings.batch_size)
-    one_s = _epoch_s(seen.design, recipe, folder, 1)
-    many = min(batches, _MOST_BATCHES, max(2, int(_MOMENT_S / one_s)))
-    step_s = 0.0
-    if many > 1:
-        many_s = _epoch_s(seen.design, recipe, folder, many)
-        step_s = (many_s - one_s) / (many - 1)
-        step_s = min(max(step_s, _MOST_OVERHEAD * many_s / many), many_s / many)
-    model = trainee(seen.design, recipe).to(recipe.device)
-    image_s = _image_s(model, recipe)
-    start = _clock(recipe)
-    _evaluate(model, seen.design, recipe, folder)
-    evaluated_s = _clock(recipe) - start
-    epoch_s = one_s + step_s * (batches - 1) + image_s * len(data.validation)
-    trial_s = settings.epochs * epoch_s + evaluated_s + TRIAL_S
-    return _Time(seen.size, trial_s, image_s * len(data.test))
-
-
-def _evaluate(model: nn.Module, design: Design, recipe: Recipe, folder: Path) -> None:
-    """All that a trial does after its training, and the points that are read from it."""
-    network = save_networks(model, folder, "0")
-    found = measured(network, recipe, folder, "0", Clock())
-    record = TrialRecord(0, "complete", design.variant, design.to_dict(), seed=0, **found)
-    read(record, recipe, folder)
-
-
-def _image_s(model: nn.Module, recipe: Recipe) -> float:
-    """Seconds in which a network is measured on one image, after some to warm up."""
-    part = recipe.data().validation
-    images, labels = part.images[:_EVALUATED], part.labels[:_EVALUATED]
-    with machine.fast(model):
-        accuracy(model, images, labels, device=recipe.device)
-        start = _clock(recipe)
-        accuracy(model, images, labels, device=recipe.device)
-        return (_clock(recipe) - start) / len(images)
-
-
-def _epoch_s(design: Design, recipe: Recipe, folder: Path, batches: int) -> float:
-    """CPU seconds of an epoch of so many batches, with its checkpoint, after one to warm up."""
-    data = recipe.data()
-    settings = settings_of(design, recipe.config)
-    size = min(settings.batch_size, len(data.train))
-    images, labels = data.train.images[: batches * size], data.train.labels[: batches * size]
-    path = folder / "checkpoint.safetensors"
-    results = train(
-        trainee(design, recipe),
-        images,
-        labels,
-        data.validation.images[:1],
-        data.validation.labels[:1],
-        replace(
-            settings,
-            epochs=1000,
-            schedule="constant",
-            warmup=0.0,
-            learning_rate=_NO_LEARNING,
-        ),
-        seed=0,
-        device=recipe.device,
-        checkpoint=path,
-    )
-    try:
-        next(results)
-        begin, spent = _clock(recipe), list[float]()
-        while len(spent) < _FEWEST_EPOCHS or (
-            _clock(recipe) - begin < _MOMENT_S and len(spent) < _MOST_EPOCHS
-        ):
-            start = _clock(recipe)
-            next(results)
-            spent.append(_clock(recipe) - start)
-        return float(np.median(spent))
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _one_epoch_s(design: Design, recipe: Recipe, folder: Path) -> float:
-    """CPU seconds of all that one epoch of one batch needs, also before and after it."""
-    start_s = time.process_time()
-    with contextlib.suppress(TrialFailure):
-        _epoch_s(design, recipe, folder, 1)
-        held_out_counts(build(design, recipe.data()), recipe.data().validation, recipe)
-    return time.process_time() - start_s
-
-
-def _clock(recipe: Recipe) -> float:
-    """Seconds of this process; on a GPU those of the wall, for which the process waits."""
-    return time.process_time() if recipe.device == "cpu" else time.perf_counter()
-
-
 def _family(
-    seen: Sequence[_Seen], failed: int, times: Sequence[_Time], config: SweepConfig
+    seen: Sequence[_Seen], failed: int, times: Sequence[Timed], config: SweepConfig
 ) -> FamilyPlan:
     admitted = [one for one in seen if not one.is_refused]
     trials_s = [_between(one.size, times, "trial_s") for one in admitted] if times else []
@@ -360,7 +237,7 @@ def _family(
     )
 
 
-def _between(size: float, times: Sequence[_Time], name: str) -> float:
+def _between(size: float, times: Sequence[Timed], name: str) -> float:
     """Seconds of a design of this size: on the line between the two that were timed beside it."""
     seconds = [getattr(one, name) for one in times]
     return float(np.interp(size, [one.size for one in times], seconds))
