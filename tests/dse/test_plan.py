@@ -2,7 +2,7 @@
 
 import pytest
 
-from dse import inventory, plan
+from dse import inventory, plan, timing
 from dse.plan import make_plan
 from dse.trial import Recipe
 
@@ -15,7 +15,7 @@ def recipe(*overrides: str) -> Recipe:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "DESIGNS", 3)
     monkeypatch.setattr(plan, "TIMED", 2)
-    monkeypatch.setattr(plan, "_MOMENT_S", 0.01)
+    monkeypatch.setattr(timing, "_MOMENT_S", 0.01)
 
 
 @pytest.mark.slow
