@@ -156,8 +156,9 @@ class Dispatch:
                 f"ResourceFailure: {deaths} workers in turn were killed while they trained it, "
                 "none of which got on: it may need more memory than there is"
             )
-            self._folder.append(self._without_training(design, number, trial, "failed", reason))
-            self._study.tell(trial.number, state=TrialState.FAIL)
+            record = self._without_training(design, number, trial, "failed", reason)
+            self._folder.append(record)
+            self._close(record)
             return None
         self._lease(trial, deaths=deaths, progress=progress)
         return Job(trial.number, number, design, trial.user_attrs.get("passed", 0))

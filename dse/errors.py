@@ -16,7 +16,8 @@ DseError
 └── TrialFailure           an expected failure of one trial: it becomes a record, the sweep goes on
     ├── BuildFailure       a design that cannot be built
     ├── DivergedFailure    a loss that is not a number, or exploded
-    └── UncountedFailure   a model with an operator that nobody can count
+    ├── UncountedFailure   a model with an operator that nobody can count
+    └── ResourceFailure    a design that needs more memory or room than there is
 """
 
 from collections.abc import Sequence
@@ -97,3 +98,7 @@ class DivergedFailure(TrialFailure):
 
 class UncountedFailure(TrialFailure):
     """A model with an operator that nobody can count."""
+
+
+class ResourceFailure(TrialFailure):
+    """A design that needs more memory, or more room on the disk, than there is."""

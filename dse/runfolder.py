@@ -10,7 +10,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +18,14 @@ from typing import Any, TypeVar
 
 from dse.errors import RunFolderError
 from dse.recordfile import RecordFile, record_file
-from dse.safefile import append_whole, kernel_lock, repair_tail, try_lock, write_atomically
+from dse.safefile import (
+    append_whole,
+    kernel_lock,
+    remove_leftovers,
+    repair_tail,
+    try_lock,
+    write_atomically,
+)
 from dse.urls import without_password
 from energy_models import ModelCounts
 from energy_models.errors import CountsError
@@ -117,6 +124,16 @@ class RunFolder:
             self.workers.mkdir(exist_ok=True)
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot be made: {error.strerror}") from error
+        with self.lock():  # two commands that begin at once are one run
+            self._begin(sweep_yaml, profiles or {}, own or {}, settings)
+
+    def _begin(
+        self,
+        sweep_yaml: str,
+        profiles: Mapping[str, str],
+        own: Mapping[str, str],
+        settings: dict[str, str | None],
+    ) -> None:
         storage = settings.get("storage")
         settings["storage"] = None if storage is None else without_password(storage)
         known = self.settings()
@@ -125,12 +142,14 @@ class RunFolder:
                 f"{self.path}: this run keeps its study in {known['storage'] or 'its folder'}, not "
                 f"in {settings['storage'] or 'its folder'}; give the same --storage as before"
             )
-        self.refuse_changed(profiles or {}, own or {})
+        self.refuse_changed(profiles, own)
         settings["id"] = known.get("id") or settings.get("id") or uuid.uuid4().hex[:12]
-        document = {**settings, "profiles": dict(profiles or {}), "own": dict(own or {})}
+        environment = self.path / "environment.json"
+        for path in (self.settings_file, self.sweep_file, self.records_file, environment):
+            remove_leftovers(path)  # of commands that were killed
+        document = {**settings, "profiles": dict(profiles), "own": dict(own)}
         write_atomically(self.settings_file, json.dumps(document, indent=2) + "\n")
         write_atomically(self.sweep_file, sweep_yaml)
-        environment = self.path / "environment.json"
         if not environment.exists():
             write_atomically(environment, json.dumps(environment_here(), indent=2) + "\n")
 
@@ -232,7 +251,7 @@ class RunFolder:
         with self.lock():
             for path in self.workers.iterdir():  # of workers that were killed
                 if not self.is_alive(path.name):
-                    path.unlink()
+                    path.unlink(missing_ok=True)  # unless it ended by itself just now
             file = (self.workers / name).open("a+")
             try_lock(file.fileno())
         with file:
@@ -251,7 +270,8 @@ class RunFolder:
 
     def say(self, worker: str, doing: Mapping[str, Any]) -> None:
         """Let the others see what a worker does. It is only for display."""
-        (self.workers / worker).write_text(json.dumps(doing), encoding="utf-8")
+        with suppress(OSError):  # a full disk must not end a training for it
+            (self.workers / worker).write_text(json.dumps(doing), encoding="utf-8")
 
     def doing(self) -> dict[str, Mapping[str, Any]]:
         """What the living workers do."""

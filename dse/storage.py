@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +16,8 @@ from dse.config import SweepConfig
 from dse.runfolder import RunFolder
 from dse.safefile import repair_tail
 from dse.urls import driver_url, is_postgresql
+
+_ATTEMPTS, _TRY_AGAIN_S = 10, 0.1
 
 
 def open_study(folder: RunFolder, config: SweepConfig, storage: str | None) -> optuna.Study:
@@ -49,17 +52,26 @@ def reach(url: str) -> BaseStorage:
     Raises StorageError if it cannot be reached.
     """
     # what a database raises is its own; it is loaded only for one
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
     from dse.database import Database, engine_options, unusable
 
     try:
-        if not is_postgresql(url):
-            return optuna.storages.get_storage(url)
-        database = Database(url)
-        database.check()
-        with database.lock("the tables of Optuna"):  # two hosts that make them at once would fail
-            return optuna.storages.RDBStorage(driver_url(url), engine_options(url))
+        if is_postgresql(url):
+            database = Database(url)
+            database.check()
+            # two hosts that make them at once would fail
+            with database.lock("the tables of Optuna"):
+                return optuna.storages.RDBStorage(driver_url(url), engine_options(url))
+        for _ in range(_ATTEMPTS):
+            try:
+                return optuna.storages.get_storage(url)
+            except SQLAlchemyError as error:
+                # of an empty database, of which another process makes the tables just now
+                if not isinstance(error, IntegrityError) and "already exists" not in str(error):
+                    raise
+            time.sleep(_TRY_AGAIN_S)
+        return optuna.storages.get_storage(url)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise unusable(url, error) from error
 

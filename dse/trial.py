@@ -27,6 +27,7 @@ from dse.errors import (
     CheckpointError,
     DivergedFailure,
     NotFiniteError,
+    ResourceFailure,
     TracingError,
     TrialFailure,
     UncountedFailure,
@@ -34,7 +35,8 @@ from dse.errors import (
 from dse.networks.slimmable import Slimmable
 from dse.neurons import kernel
 from dse.pricing import admit, missing, price
-from dse.safefile import write_atomically
+from dse.resources import limited
+from dse.safefile import remove_leftovers, write_atomically
 from dse.seeding import seed_everything, trial_seed
 from dse.training import checkpoint, machine
 from dse.training.evaluation import accuracy, undisturbed
@@ -152,12 +154,14 @@ def run_trial(
     resumable = _Resumable(checkpoint_file(folder, place) if is_resumed else None)
     outcome: dict[str, Any]
     try:
-        with blamed(design):
+        with blamed(design), limited(f"batches of {recipe.config.training.batch_size}"):
             outcome = {
                 "state": "complete",
                 **_trained(design, place, seed, recipe, folder, clock, on_epoch, judge, resumable),
             }
     except TrialFailure as failure:
+        if isinstance(failure, ResourceFailure):
+            _free(folder, place)
         reason = f"{type(failure).__name__}: {failure}"
         outcome = {"state": "failed", "reason": reason}
     notes = (*recipe.data().notes, *resumable.notes)
@@ -427,6 +431,16 @@ def held_out_counts(
     return counts
 
 
+def _free(folder: Path, place: str) -> None:
+    """Give back what a trial has taken that had no room; its checkpoint stays till its record."""
+    for name in ("weights.safetensors", "counts.json"):
+        for path in weights_file(folder, place).parent.rglob(name):
+            path.unlink()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
 def _made(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)  # of a worker that was killed
     return path

@@ -1,6 +1,7 @@
 """The run folder: records are kept whole, workers are known to live."""
 
 import json
+import threading
 from dataclasses import replace
 
 import pytest
@@ -81,8 +82,57 @@ def test_what_a_killed_worker_left_is_swept_away(folder):
     assert list(folder.workers.iterdir()) == []
 
 
+def test_what_a_killed_command_left_half_written_goes(folder):
+    left = folder.path / ".settings.json.77.tmp"
+    left.write_text("half")
+    folder.begin("name: x\n")
+    assert not left.exists()
+
+
+def test_two_commands_that_begin_at_once_are_one_run(tmp_path):
+    folder, found = RunFolder(tmp_path / "run"), set()
+
+    def begin():
+        folder.begin("name: x\n")
+        found.add(folder.settings()["id"])
+
+    threads = [threading.Thread(target=begin) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 1
+
+
+def test_a_worker_that_cannot_say_what_it_does_goes_on(folder):
+    with folder.worker() as worker:
+        (folder.workers / worker).unlink()
+        (folder.workers / worker).mkdir()
+        folder.say(worker, {"number": 3})
+        (folder.workers / worker).rmdir()
+
+
 def test_counts_that_are_gone(folder):
     with pytest.raises(RunFolderError, match="trial 0 has no counts"):
         folder.counts(record(0))
     with pytest.raises(RunFolderError, match="cannot be read"):
         folder.counts(record(0, counts_file="trials/0/counts.json"))
+
+
+def test_workers_may_come_and_go_at_once(folder):
+    mistakes = []
+
+    def come_and_go():
+        try:
+            for _ in range(30):
+                with folder.worker():
+                    pass
+        except OSError as error:
+            mistakes.append(error)
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert mistakes == []

@@ -1,15 +1,17 @@
 """A trial: what a stop leaves, what goes on from it, and what a full disk says."""
 
+import errno
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from dse import inventory
+from dse import inventory, trial
 from dse.design import Design
-from dse.errors import CheckpointError
 from dse.neurons import kernel
 from dse.training.loop import EpochResult
 from dse.trial import Look, Recipe, checkpoint_file, run_trial, weights_file
@@ -148,15 +150,92 @@ def test_a_checkpoint_that_does_not_fit_is_noted_and_not_used(
     assert comparable(replace(record, notes=expected.notes)) == comparable(expected)
 
 
-def test_a_full_disk_names_the_file_that_did_not_fit(tmp_path: Path) -> None:
+@contextmanager
+def room(size: int) -> Iterator[None]:
+    """No file may be larger, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
-        with pytest.raises(CheckpointError, match=r"trials/3/checkpoint.safetensors: [\d,]+ bytes"):
-            run(tmp_path)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("size", "which"),
+    [(500, "checkpoint.safetensors"), (501, "weights.safetensors"), (90_000, "counts.json")],
+)
+def test_a_full_disk_fails_one_trial_and_names_the_file(
+    tmp_path: Path, size: int, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, is_counts = trial.write_atomically, which == "counts.json"
+    monkeypatch.setattr(
+        trial,
+        "write_atomically",
+        lambda path, text: write(path, text + " " * 100_000 if is_counts else ""),
+    )
+    with room(size):
+        record, _ = run(tmp_path, is_resumed=which == "checkpoint.safetensors")
+    assert record.state == "failed"
+    assert record.reason is not None
+    assert record.reason.startswith("ResourceFailure: no room on the disk: ")
+    assert "File too large" in record.reason
+    assert which in record.reason
     assert list((tmp_path / "trials/3").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "out of memory; batches of 32"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "2.00 GiB"),
+        (OSError(errno.ENOSPC, "No space left on device", "x"), "no room on the disk: "),
+    ],
+)
+def test_a_machine_that_gives_no_more_fails_one_trial(
+    tmp_path: Path, error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(trial, "accuracy", refuse)
+    record, _ = run(tmp_path)
+    assert (record.state, record.metrics) == ("failed", {})
+    assert record.reason is not None
+    assert record.reason.startswith("ResourceFailure: ")
+    assert reason in record.reason
+    monkeypatch.undo()
+    after, _ = run(tmp_path)  # the next one is trained as ever
+    assert after.state == "complete"
+
+
+def test_memory_that_a_processor_does_not_have_fails_one_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "accuracy", lambda *_, **__: torch.empty(1 << 48))
+    record, _ = run(tmp_path)
+    assert record.reason == (
+        "ResourceFailure: out of memory: 1,125,899,906,842,624 bytes were asked for; batches of 32"
+    )
+
+
+def test_an_error_of_another_kind_is_not_taken_for_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "accuracy", lambda *_, **__: torch.empty(3) @ torch.empty(2))
+    with pytest.raises(RuntimeError, match="size"):
+        run(tmp_path)
+
+
+def test_what_a_killed_worker_left_half_written_goes(tmp_path: Path) -> None:
+    left = [
+        tmp_path / "trials/3" / f".{name}.77.tmp" for name in ("counts.json", "weights.safetensors")
+    ]
+    left[0].parent.mkdir(parents=True)
+    for path in left:
+        path.write_text("half")
+    run(tmp_path)
+    assert not any(path.exists() for path in left)
 
 
 def test_a_checkpoint_of_another_neuron_kernel_is_not_used(
