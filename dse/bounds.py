@@ -28,8 +28,9 @@ from dse.networks.residual import Joined
 from dse.neurons.binary import Sign
 from dse.neurons.quantized import QuantizedLayer, pixels
 from dse.pricing import admit
+from dse.recipe import Recipe, build
 from dse.seeding import trial_seed
-from dse.trial import COUNT_SAMPLES, Recipe, build
+from dse.trial import COUNT_SAMPLES
 from energy_models import LayerCounts, ModelCounts, load_profile
 from energy_models.bounds import Interval, Kinds, bounds_pj, spikes, working
 from energy_models.units import format_count, format_energy

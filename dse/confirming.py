@@ -19,13 +19,14 @@ from dse.networks import reading
 from dse.neurons import kernel
 from dse.pricing import admit, price
 from dse.reading import ROUNDING, read, restored, tuned_file
+from dse.recipe import Recipe, settings_of
 from dse.safefile import write_atomically
 from dse.seeding import seed_everything, trial_seed
 from dse.training import checkpoint, machine
 from dse.training.evaluation import accuracy_by_step
 from dse.training.loop import train
 from dse.training.settings import TrainingSettings
-from dse.trial import Recipe, held_out_counts, settings_of
+from dse.trial import held_out_counts
 from dse.variants import family
 from reports.record import TrialRecord
 

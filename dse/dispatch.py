@@ -25,13 +25,14 @@ from dse.bounds import refusal, refused_record
 from dse.design import Design
 from dse.errors import RunFolderError
 from dse.proposals import Proposal, Proposer
+from dse.recipe import checkpoint_file
 from dse.seeding import trial_seed
 from dse.selection import COUNTED, excesses, objective_values, planned, trainings
 from dse.space import suggest
 from dse.stopping import Entry, promotable
 from dse.sweep import Sweep
 from dse.training.resume import discard
-from dse.trial import Judge, checkpoint_file
+from dse.trial import Judge
 from dse.warmstart import kept
 from reports.record import TrialRecord
 

@@ -9,20 +9,10 @@ from pathlib import Path
 
 from dse.design import Design
 from dse.errors import TrialFailure
+from dse.recipe import Recipe, alone_place, at_width, build, weights_file, width_place
 from dse.seeding import trial_seed
 from dse.training import checkpoint
-from dse.trial import (
-    Clock,
-    OnEpoch,
-    Recipe,
-    alone_place,
-    at_width,
-    build,
-    measured,
-    run_trial,
-    weights_file,
-    width_place,
-)
+from dse.trial import Clock, OnEpoch, measured, run_trial
 from reports.record import TrialRecord
 
 

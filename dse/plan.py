@@ -21,13 +21,11 @@ from dse.bounds import Bounds, bounds, refusal
 from dse.config import SweepConfig
 from dse.design import Design
 from dse.errors import TrialFailure
+from dse.recipe import Recipe
 from dse.sampling import default_design, sample
 from dse.selection import planned
 from dse.space import Space
 from dse.timing import Timed, one_epoch_s, timed
-from dse.trial import (
-    Recipe,
-)
 from energy_models.bounds import Interval
 
 DESIGNS = 24  # of each family are bounded

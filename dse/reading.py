@@ -24,10 +24,11 @@ from dse.errors import DivergedFailure, TrialFailure
 from dse.narrowing import narrower
 from dse.networks import reading
 from dse.pricing import admit, price_side_by_side
+from dse.recipe import Recipe, build, weights_of
 from dse.safefile import write_atomically
 from dse.training import checkpoint, machine
 from dse.training.evaluation import accuracy_by_step
-from dse.trial import Recipe, build, held_out_counts, measure_test, weights_of
+from dse.trial import held_out_counts, measure_test
 from dse.variants import family
 from energy_models import ModelCounts
 from energy_models.errors import CountsError

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dse.config import SweepConfig
+from dse.recipe import Recipe
 from dse.runfolder import RunFolder
 from dse.space import Space
-from dse.trial import Recipe
 
 
 @dataclass(frozen=True, slots=True)

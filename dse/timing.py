@@ -13,19 +13,11 @@ from torch import nn
 from dse.design import Design
 from dse.errors import TrialFailure
 from dse.reading import read
+from dse.recipe import Recipe, build, settings_of
 from dse.training import machine
 from dse.training.evaluation import accuracy
 from dse.training.loop import train
-from dse.trial import (
-    Clock,
-    Recipe,
-    build,
-    held_out_counts,
-    measured,
-    save_networks,
-    settings_of,
-    trainee,
-)
+from dse.trial import Clock, held_out_counts, measured, save_networks, trainee
 from reports.record import TrialRecord
 
 _MOMENT_S = 0.2

@@ -7,7 +7,6 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from dse import usercode
-from dse.config import SweepConfig
 from dse.counting.count import count
-from dse.data import own as own_data
-from dse.data import splits
-from dse.data.splits import Part, Splits
+from dse.data.splits import Part
 from dse.design import Design
 from dse.errors import (
     BuildFailure,
@@ -35,14 +30,22 @@ from dse.errors import (
 from dse.networks.slimmable import Slimmable
 from dse.neurons import kernel
 from dse.pricing import admit, missing, price
+from dse.recipe import (
+    Recipe,
+    at_width,
+    build,
+    checkpoint_file,
+    settings_of,
+    weights_file,
+    weights_of,
+    width_place,
+)
 from dse.resources import limited
 from dse.safefile import remove_leftovers, write_atomically
 from dse.seeding import seed_everything, trial_seed
 from dse.training import checkpoint, machine
 from dse.training.evaluation import accuracy, undisturbed
 from dse.training.loop import EpochResult, train
-from dse.training.settings import TrainingSettings
-from dse.variants import family
 from dse.variants.own import blamed
 from energy_models import ModelCounts
 from reports.record import TrialRecord
@@ -61,61 +64,6 @@ RUNG_SAMPLES = 64
 OnEpoch = Callable[[EpochResult], None]
 Look = Callable[[], dict[str, Any]]
 Judge = Callable[[int, Look], str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What all trials of a sweep have in common.
-
-    data_dir : where the data set lies, None for the download cache     device : `cpu` or `cuda`
-    """
-
-    config: SweepConfig
-    data_dir: Path | None = None
-    device: str = "cpu"
-
-    def data(self) -> Splits:
-        """The data of the sweep; read once a process."""
-        data = self.config.data
-        return _load(
-            data.name, data.file, self.data_dir, data.validation, data.samples, self.config.seed
-        )
-
-    def fingerprints(self) -> dict[str, str]:
-        """Of data and model of the user's own: a run must not go on with others."""
-        found = {}
-        if self.config.data.file is not None:
-            found["data"] = self.data().digest
-        if self.config.model is not None:
-            found["model"] = usercode.fingerprint(self.config.model)
-        return found
-
-
-@functools.lru_cache(maxsize=2)
-def _load(
-    name: str,
-    file: str | None,
-    data_dir: Path | None,
-    validation: float,
-    samples: int | None,
-    seed: int,
-) -> Splits:
-    if file is not None:
-        return own_data.load(name, file, validation=validation, samples=samples, seed=seed)
-    return splits.load(name, data_dir=data_dir, validation=validation, samples=samples, seed=seed)
-
-
-def build(design: Design, data: Splits) -> nn.Module:
-    """The untrained network of a design.
-
-    Raises BuildFailure if there can be no such network.
-    """
-    return family.load(design.variant).build(design, data.input_shape, data.classes)
-
-
-def at_width(design: Design, width: float) -> Design:
-    """The same design of another width."""
-    return Design.of(design.variant, design.architecture, {**design.values, "width": width})
 
 
 def run_trial(
@@ -242,38 +190,6 @@ def _found(
     }
 
 
-def weights_file(folder: Path, place: int | str) -> Path:
-    """Where the weights of a trial lie. place : its number, or another folder below `trials/`"""
-    return folder / "trials" / str(place) / "weights.safetensors"
-
-
-def weights_of(folder: Path, record: TrialRecord) -> Path:
-    """Where the weights of a point lie: its own, those of its width, or those of its training."""
-    if record.parent is not None:
-        if record.point == "trained":
-            return weights_file(folder, alone_place(record.number, record.reading or 0))
-        width = record.design["knobs"].get("width")
-        narrower = weights_file(folder, width_place(record.number, width))
-        if narrower.exists():
-            return narrower
-    return weights_file(folder, record.number)
-
-
-def width_place(place: int | str, width: object) -> str:
-    """Where below `trials/` a narrower network of a training lies."""
-    return f"{place}/width-{width}"
-
-
-def alone_place(number: int, reading: int) -> str:
-    """Where below `trials/` a point lies that was trained again by itself."""
-    return f"{number}/alone-{reading}"
-
-
-def checkpoint_file(folder: Path, place: int | str) -> Path:
-    """Where a training under way is kept after each epoch; see `weights_file`."""
-    return weights_file(folder, place).with_name("checkpoint.safetensors")
-
-
 class _Resumable:
     """Where the training of a trial is kept, None for nowhere, and what went wrong with it."""
 
@@ -388,13 +304,6 @@ def _standing(model: nn.Module, result: EpochResult, recipe: Recipe) -> dict[str
     validation = {"accuracy": result.validation_accuracy, "samples": len(part)}
     found = _found(model, validation, counts, recipe)
     return {**found, "metrics": {**found["metrics"], "epochs": result.epoch}}
-
-
-def settings_of(design: Design, config: SweepConfig) -> TrainingSettings:
-    """How a design is trained."""
-    return TrainingSettings(
-        **config.training.model_dump(), learning_rate=float(design.values["learning_rate"])
-    )
 
 
 def _accuracy(model: nn.Module, part: Part, device: str) -> dict[str, float]:

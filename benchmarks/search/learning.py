@@ -19,10 +19,11 @@ import torch
 
 from dse import inventory
 from dse.data.splits import Part, Splits
+from dse.recipe import Recipe
 from dse.seeding import trial_seed
 from dse.space import suggest
 from dse.training import machine
-from dse.trial import Look, Recipe, measure_test, run_trial
+from dse.trial import Look, measure_test, run_trial
 
 PROFILE = "cmos45-fp32"
 _FASHION = ("data.name=fashion-mnist", "data.samples=6000", "training.batch_size=64")

@@ -20,11 +20,12 @@ from dse.config import SweepConfig, dump_sweep
 from dse.counting.count import count
 from dse.design import Design
 from dse.pricing import price
+from dse.recipe import Recipe, build
 from dse.runfolder import RunFolder
 from dse.seeding import trial_seed
 from dse.space import suggest
 from dse.sweep import Sweep
-from dse.trial import FEW_SAMPLES, Recipe, build
+from dse.trial import FEW_SAMPLES
 from reports.record import TrialRecord
 
 _COUNTED = 64  # networks

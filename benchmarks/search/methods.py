@@ -20,13 +20,14 @@ from benchmarks.search.rows import About, Front, Row, sheet
 from dse import inventory, study
 from dse.config import dump_sweep
 from dse.reading import measure_tests
+from dse.recipe import Recipe
 from dse.runfolder import RunFolder
 from dse.selection import objective_values
 from dse.space import suggest
 from dse.storage import directions
 from dse.sweep import Sweep
 from dse.training import machine
-from dse.trial import Recipe, run_trial
+from dse.trial import run_trial
 from reports.record import TrialRecord
 
 OURS = "dse"

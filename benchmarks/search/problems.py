@@ -11,7 +11,7 @@ import numpy as np
 
 from dse import inventory
 from dse.data.splits import Part, Splits
-from dse.trial import Recipe
+from dse.recipe import Recipe
 
 HERE = Path(__file__).parent
 PROFILE = "cmos45-fp32"

@@ -28,11 +28,11 @@ from benchmarks.search.made import made_sweep
 from dse import study
 from dse.design import Design
 from dse.processes import one_thread_each
+from dse.recipe import build
 from dse.seeding import seed_everything, trial_seed
 from dse.space import suggest
 from dse.sweep import Sweep
 from dse.training import machine
-from dse.trial import build
 
 MEANING = (
     "The same trainings, with the same seeds, each way in turn in every round; median of the "

@@ -11,9 +11,9 @@ from dse.cli.progress import duration
 from dse.config import SweepConfig
 from dse.plan import FamilyPlan, Plan, make_plan
 from dse.processes import cores
+from dse.recipe import Recipe
 from dse.selection import budget_text
 from dse.space import Space
-from dse.trial import Recipe
 from energy_models.bounds import Interval
 from energy_models.units import format_count, format_energy
 

@@ -43,7 +43,8 @@ def rerun(
 
     from dse.confirming import made_again
     from dse.design import Design
-    from dse.trial import Recipe, run_trial
+    from dse.recipe import Recipe
+    from dse.trial import run_trial
 
     torch.set_num_threads(1)  # as in the sweep: sums change their order with the threads
     settings = folder.settings()

@@ -78,11 +78,11 @@ def run(
     from dse.admission import check_data, check_prices
     from dse.cli.target import pick_device
     from dse.finishing import finish
+    from dse.recipe import Recipe
     from dse.storage import reach
     from dse.study import begin
     from dse.study import run as run_study
     from dse.sweep import Sweep
-    from dse.trial import Recipe
     from dse.urls import is_postgresql
 
     recipe = Recipe(config, data_dir, pick_device(device))

@@ -49,9 +49,9 @@ def worker(
     data_dir = data_dir or (Path(settings["data_dir"]) if settings.get("data_dir") else None)
     from dse.cli import progress
     from dse.pricing import fingerprint
+    from dse.recipe import Recipe
     from dse.study import run as run_study
     from dse.sweep import Sweep
-    from dse.trial import Recipe
 
     folder.refuse_changed({profile: fingerprint(profile) for profile in config.hardware})
     device = targets.pick_device(device or settings.get("device") or "auto")

@@ -12,7 +12,8 @@ from dse.counting.count import count
 from dse.design import Design
 from dse.errors import TrialFailure
 from dse.pricing import price
-from dse.trial import COUNT_SAMPLES, Recipe, build, run_trial
+from dse.recipe import Recipe, build
+from dse.trial import COUNT_SAMPLES, run_trial
 from dse.variants import family
 from reports.record import TrialRecord
 

@@ -10,11 +10,11 @@ from dse import inventory
 from dse.design import Design
 from dse.dispatch import MOST_DEATHS, Dispatch, Handed, Job
 from dse.errors import RunFolderError
+from dse.recipe import Recipe, checkpoint_file
 from dse.runfolder import RunFolder
 from dse.storage import open_study
 from dse.study import begin
 from dse.sweep import Sweep
-from dse.trial import Recipe, checkpoint_file
 from reports.record import TrialRecord
 
 FINITE = (

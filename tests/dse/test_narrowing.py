@@ -12,15 +12,9 @@ from dse import inventory
 from dse.design import Design
 from dse.errors import CheckpointError
 from dse.narrowing import narrower, train_alone
+from dse.recipe import Recipe, at_width, weights_file, weights_of
 from dse.training.loop import EpochResult
-from dse.trial import (
-    Recipe,
-    at_width,
-    measure_test,
-    run_trial,
-    weights_file,
-    weights_of,
-)
+from dse.trial import measure_test, run_trial
 from reports.record import TrialRecord
 
 WIDTHS = (0.25, 0.5, 1.0)

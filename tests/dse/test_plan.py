@@ -4,7 +4,7 @@ import pytest
 
 from dse import inventory, plan, timing
 from dse.plan import make_plan
-from dse.trial import Recipe
+from dse.recipe import Recipe
 
 
 def recipe(*overrides: str) -> Recipe:

@@ -12,11 +12,12 @@ from dse import inventory
 from dse.confirming import RATE_SHARE, fine_tune, made_again
 from dse.design import Design
 from dse.reading import combinations, measure_tests, read, restored
+from dse.recipe import Recipe, weights_file
 from dse.runfolder import RunFolder
 from dse.seeding import trial_seed
 from dse.training import checkpoint
 from dse.training.evaluation import accuracy
-from dse.trial import Recipe, held_out_counts, run_trial, weights_file
+from dse.trial import held_out_counts, run_trial
 from reports.record import TrialRecord
 
 KNOBS = {"width": 0.1, "depth": 1, "learning_rate": 0.01}

@@ -18,8 +18,8 @@ from dse.cli.worker import storage_of
 from dse.database import Database
 from dse.errors import StorageError, TargetError
 from dse.joining import compared, find, join, publish, share
+from dse.recipe import checkpoint_file
 from dse.runfolder import RunFolder
-from dse.trial import checkpoint_file
 from energy_models import ModelCounts
 from reports.record import TrialRecord
 

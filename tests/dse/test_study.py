@@ -10,11 +10,11 @@ from dse import inventory
 from dse.dispatch import Dispatch
 from dse.errors import RunFolderError, StorageError
 from dse.finishing import finish
+from dse.recipe import Recipe
 from dse.runfolder import RunFolder
 from dse.storage import open_study
 from dse.study import begin, work
 from dse.sweep import Sweep
-from dse.trial import Recipe
 
 OVERRIDES = ("training.epochs=1", "data.samples=200")
 

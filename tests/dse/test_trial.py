@@ -13,8 +13,9 @@ import torch
 from dse import inventory, trial
 from dse.design import Design
 from dse.neurons import kernel
+from dse.recipe import Recipe, checkpoint_file, weights_file
 from dse.training.loop import EpochResult
-from dse.trial import Look, Recipe, checkpoint_file, run_trial, weights_file
+from dse.trial import Look, run_trial
 from reports.record import TrialRecord
 
 DESIGN = Design.of(

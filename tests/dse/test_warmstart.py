@@ -7,10 +7,10 @@ import pytest
 from dse import inventory, warmstart
 from dse.errors import TargetError
 from dse.proposals import Proposer
+from dse.recipe import Recipe
 from dse.runfolder import RunFolder
 from dse.study import begin, work
 from dse.sweep import Sweep
-from dse.trial import Recipe
 
 OVERRIDES = ("training.epochs=1", "data.samples=200", "variants=[snn]", "budget.trials=3")
 

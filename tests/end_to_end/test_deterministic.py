@@ -8,10 +8,10 @@ import pytest
 from command import start
 
 from dse import inventory
+from dse.recipe import Recipe
 from dse.runfolder import RunFolder
 from dse.study import begin, run
 from dse.sweep import Sweep
-from dse.trial import Recipe
 
 CHANGES = (
     "search={deterministic: true, batch: 4}",

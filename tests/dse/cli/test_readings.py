@@ -17,9 +17,10 @@ from dse.confirming import fine_tune
 from dse.design import Design
 from dse.errors import TargetError
 from dse.reading import measure_tests, read
+from dse.recipe import Recipe
 from dse.runfolder import RunFolder
 from dse.selection import front, seconds_left, trainings
-from dse.trial import Recipe, run_trial
+from dse.trial import run_trial
 from reports.page import write_report
 
 GIVEN = (
