@@ -79,6 +79,7 @@ def run(
     from dse.cli.target import pick_device
     from dse.finishing import finish
     from dse.recipe import Recipe
+    from dse.selection import trainings
     from dse.storage import reach
     from dse.study import begin
     from dse.study import run as run_study
@@ -114,7 +115,7 @@ def run(
     if is_shared:
         prepared = _shared(prepared)
         folder = prepared.folder
-    found = len(folder.records())
+    found = len(trainings(folder.records()))
     if found:
         terminal.say(f"going on with {folder.path}: {found} trials are there")
     from dse.cli import progress
@@ -136,7 +137,7 @@ def run(
         records = finish(prepared, progress.through)
         folder.gather()
     except KeyboardInterrupt:
-        kept = len(folder.records())
+        kept = len(trainings(folder.records()))
         terminal.say(
             f"stopped; {kept} finished trials are kept in {folder.path}, and of those under way "
             "the last whole epoch"

@@ -50,6 +50,7 @@ def worker(
     from dse.cli import progress
     from dse.pricing import fingerprint
     from dse.recipe import Recipe
+    from dse.selection import trainings
     from dse.study import run as run_study
     from dse.sweep import Sweep
 
@@ -60,7 +61,7 @@ def worker(
     note = getattr(folder, "note", None)
     if note is not None:
         terminal.say(f"beside every record of this host will stand: {note}")
-    terminal.say(f"joined {folder.path}: {len(folder.records())} trials are there")
+    terminal.say(f"joined {folder.path}: {len(trainings(folder.records()))} trials are there")
     try:
         with progress.shown(folder, config):
             run_study(sweep, at_a_time(workers))
