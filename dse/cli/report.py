@@ -17,7 +17,7 @@ from dse.errors import AskedWrongly
 _WHAT = "dse report: must be given runs, or --study URL --name NAME --out DIR and nothing else"
 # A front of hundreds of points has some shown layer by layer, and `dse energy RUN#17.3` shows any;
 # a thousand draws of ten thousand points take minutes, of which only those near the front matter.
-_MOST_LAYERED, _MOST_DRAWN = 12, 300
+_MOST_LAYERED, _MOST_DRAWN = 8, 300
 
 if TYPE_CHECKING:
     from dse.config import SweepConfig
