@@ -15,11 +15,13 @@ from torch import nn
 
 from dse.design import Design
 from dse.errors import DivergedFailure, TrialFailure
+from dse.narrowing import train_alone
 from dse.networks import reading
 from dse.neurons import kernel
 from dse.pricing import admit, price
 from dse.reading import ROUNDING, read, restored, tuned_file
 from dse.recipe import Recipe, settings_of
+from dse.resources import limited
 from dse.safefile import write_atomically
 from dse.seeding import seed_everything, trial_seed
 from dse.training import checkpoint, machine
@@ -71,6 +73,10 @@ def made_again(
     """
     if record.parent is None:
         return training
+    if record.point == "trained":
+        alike = replace(record, seed=training.seed)  # its own follows from that
+        number, worker = record.key[1], training.worker or ""
+        return next(train_alone(alike, 1, recipe, folder, first_reading=number, worker=worker))
     if record.point == "read":
         return next((p for p in read(training, recipe, folder) if p.key == record.key), None)
     start = next(
@@ -78,7 +84,7 @@ def made_again(
             one
             for one in records
             if (one.number, one.design) == (record.number, record.design)
-            and one.point != "fine-tuned"
+            and not one.is_confirmation
         ),
         None,
     )
@@ -109,10 +115,11 @@ def _tuned(
     model = restored(_unrounded(record), recipe, folder)
     outcome: dict[str, Any]
     try:
-        _train(model, again, epochs, recipe)
-        train_s = time.perf_counter() - start_s
-        checkpoint.save_weights(model, _made(tuned_file(folder, again)))
-        outcome = {"state": "complete", **_measured(model, again, recipe, folder)}
+        with limited(f"trained on from #{record.name}"):
+            _train(model, again, epochs, recipe)
+            train_s = time.perf_counter() - start_s
+            checkpoint.save_weights(model, _made(tuned_file(folder, again)))
+            outcome = {"state": "complete", **_measured(model, again, recipe, folder)}
     except TrialFailure as failure:
         train_s = time.perf_counter() - start_s
         outcome = {"state": "failed", "reason": f"{type(failure).__name__}: {failure}"}

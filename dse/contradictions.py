@@ -34,9 +34,28 @@ def contradictions(data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
             text = "cannot hold with cpu_hours, which buy another number of trials each time"
             yield ("search", "deterministic"), f"{text}. Give trials"
 
-    confirm = data.get("confirm")
-    if isinstance(confirm, dict) and confirm.get("alone") is True and not data.get("share_widths"):
+    yield from _idle(data)
+
+
+def _idle(data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Entries that nothing would look at."""
+    search, confirm, stopping = (_section(data, key) for key in ("search", "confirm", "stopping"))
+    if search.get("batch", 4) != 4 and search.get("deterministic", False) is False:
+        yield ("search", "batch"), "changes nothing without deterministic: true. Leave it out"
+    if confirm.get("alone") is True and not data.get("share_widths"):
         yield ("confirm", "alone"), "changes nothing without share_widths. Leave it out"
+    is_confirmed = confirm.get("alone", False) is not False or confirm.get("epochs", 0) != 0
+    if confirm.get("seeds", 1) != 1 and not is_confirmed:
+        yield ("confirm", "seeds"), "changes nothing without epochs or alone. Add one of them"
+    first, epochs = stopping.get("first", 1), _section(data, "training").get("epochs", 12)
+    is_known = isinstance(data.get("stopping"), dict) and type(first) is type(epochs) is int
+    if is_known and first >= epochs > 0:
+        yield ("stopping", "first"), f"{first} is not below the {epochs} epochs of a training"
+
+
+def _section(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = data.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def _training(said: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:

@@ -72,10 +72,15 @@ class Dispatch:
         self._sweep, self._study, self._worker = sweep, study, worker
         self._folder, self._config = sweep.folder, sweep.config
         self._proposer = Proposer(sweep.config, sweep.space, kept(sweep.folder))
+        self._handing: int | None = None  # what is handed out, if a lost database cut that off
 
     def next(self) -> Job | Handed:
         """Take the next design, if the budget has one left."""
-        return self._folder.locked(self._next)
+        found = None
+        while found is None:  # the lock is given up between designs that are refused
+            found = self._folder.locked(self._next)
+        self._handing = None
+        return found
 
     def finish(self, job: Job, records: Sequence[TrialRecord]) -> bool:
         """Record a training, with the points read from it: on the disk before Optuna is told.
@@ -89,20 +94,20 @@ class Dispatch:
         """Says of a training at its rungs whether it is stopped, and remembers how it stood."""
 
         def keep(entry: Entry) -> None:
-            trial = self._study.get_trials(deepcopy=False)[job.optuna_number]
-            optuna.Trial(self._study, trial._trial_id).set_user_attr(
-                f"{_RUNG}{entry.epoch}", entry.to_dict()
-            )
+            name, row = f"{_RUNG}{entry.epoch}", entry.to_dict()
+            self._folder.locked(lambda: self._note(job, name, row))
 
         def known() -> list[Entry]:
             search = self._config.search
             # who was faster must not matter there
             end = job.number - job.number % search.batch if search.deterministic else None
-            return [one for one in self._entries() if end is None or one.number < end]
+            entries = self._folder.locked(self._entries)
+            return [one for one in entries if end is None or one.number < end]
 
         return rungs.judge(job.number, self._config, known, keep, job.passed)
 
-    def _next(self) -> Job | Handed:
+    def _next(self) -> Job | Handed | None:
+        """None if a design was refused, and another one must be asked for."""
         records = self._folder.records()
         living, dead = self._reconcile(records)
         for trial in sorted(dead, key=_number):  # what a dead worker held goes first
@@ -113,8 +118,7 @@ class Dispatch:
         return self._new(records, living)
 
     def _keep(self, job: Job, records: Sequence[TrialRecord]) -> bool:
-        trial = self._study.get_trials(deepcopy=False)[job.optuna_number]
-        if trial.state is not TrialState.RUNNING or _lease(trial).get("worker") != self._worker:
+        if self._ours(job) is None:
             return False
         if job.passed:  # it has a record, of when it was stopped
             self._folder.replace(records)
@@ -124,8 +128,25 @@ class Dispatch:
         return True
 
     def renew(self, job: Job, epoch: int) -> None:
-        """Say that a training gets on."""
-        self._lease(self._study.get_trials(deepcopy=False)[job.optuna_number], epoch=epoch)
+        """Say that a training gets on; nothing if it was taken over meanwhile."""
+
+        def again() -> None:
+            trial = self._ours(job)
+            if trial is not None:
+                self._lease(trial, epoch=epoch)
+
+        self._folder.locked(again)
+
+    def _ours(self, job: Job) -> FrozenTrial | None:
+        """The trial of a job, if its lease is still with this worker."""
+        trial = self._study.get_trials(deepcopy=False)[job.optuna_number]
+        is_ours = _lease(trial).get("worker") == self._worker
+        return trial if is_ours and trial.state is TrialState.RUNNING else None
+
+    def _note(self, job: Job, name: str, row: dict[str, Any]) -> None:
+        trial = self._ours(job)
+        if trial is not None:
+            optuna.Trial(self._study, trial._trial_id).set_user_attr(name, row)
 
     def _reconcile(
         self, records: Sequence[TrialRecord]
@@ -139,6 +160,8 @@ class Dispatch:
                 self._close(recorded[trial.number])
             elif worker is None:  # not handed out by us
                 self._study.tell(trial.number, state=TrialState.FAIL)
+            elif worker == self._worker and _number(trial) == self._handing:
+                dead.append(trial)  # nobody trains it
             elif self._folder.is_alive(worker):
                 living.append(trial)
             else:
@@ -158,9 +181,13 @@ class Dispatch:
                 "none of which got on: it may need more memory than there is"
             )
             record = self._without_training(design, number, trial, "failed", reason)
-            self._folder.append(record)
+            if trial.user_attrs.get("passed"):  # it has a record, of when it was stopped
+                self._folder.replace([record])
+            else:
+                self._folder.append(record)
             self._close(record)
             return None
+        self._handing = number
         self._lease(trial, deaths=deaths, progress=progress)
         return Job(trial.number, number, design, trial.user_attrs.get("passed", 0))
 
@@ -182,43 +209,42 @@ class Dispatch:
                 return self._hand_out(number, proposal, passed=record.metrics["epochs"])
         return None
 
-    def _new(self, records: Sequence[TrialRecord], living: Sequence[FrozenTrial]) -> Job | Handed:
-        """A design that nobody has had."""
-        promoted = self._promoted(records, living)
+    def _new(
+        self, records: Sequence[TrialRecord], living: Sequence[FrozenTrial]
+    ) -> Job | Handed | None:
+        """A design that nobody has had; None if the one that came next was refused."""
+        sweep, budget = self._sweep, self._config.budget
+        counted = {record.number for record in records if record.state in COUNTED}
+        spent = is_spent(records, len({_number(trial) for trial in living} - counted), sweep)
+        # a promotion is no further training, but it takes time
+        promoted = None if spent and budget.cpu_hours else self._promoted(records, living)
         if promoted is not None:
             return promoted
-        sweep = self._sweep
-        counted = {record.number for record in records if record.state in COUNTED}
-        running = len({_number(trial) for trial in living} - counted)
-        for _ in range(_MOST_REFUSED):
-            if is_spent(records, running, sweep):
-                return Handed.TO_OTHERS if living else Handed.ALL
-            taken = {record.number for record in records} | set(map(_number, living))
-            number = max(taken, default=-1) + 1
-            proposal: Proposal | None
-            if self._config.budget.repeats is not None:
-                number = next(free for free in itertools.count() if free not in taken)
-                # a number stands for a design and a repeat
-                params = sweep.space.nth(number % (sweep.space.size() or 1))
-                proposal = self._proposer.of(params)
-            else:
-                known, others = self._in_sight(number, records, living)
-                if known is None:
-                    return Handed.TO_OTHERS
-                proposal = self._proposer.propose(number, known, others)
-            if proposal is None:  # the space has no other design
-                return Handed.TO_OTHERS if living else Handed.ALL
-            reason = refusal(proposal.design, sweep.recipe)
-            if reason is None:
-                return self._hand_out(number, proposal)
-            self._folder.append(
-                refused_record(proposal.design, number, reason, sweep.recipe, worker=self._worker)
-            )
-            records = self._folder.records()
-        raise RunFolderError(
-            f"{_MOST_REFUSED} designs in a row are beyond a limit before any training, the last "
-            f"one because {records[-1].reason}: the limits of the objectives must leave room"
+        if spent:
+            return Handed.TO_OTHERS if living else Handed.ALL
+        taken = {record.number for record in records} | set(map(_number, living))
+        number = max(taken, default=-1) + 1
+        proposal: Proposal | None
+        if budget.repeats is not None:
+            number = next(free for free in itertools.count() if free not in taken)
+            # a number stands for a design and a repeat
+            params = sweep.space.nth(number % (sweep.space.size() or 1))
+            proposal = self._proposer.of(params)
+        else:
+            _refuse_no_room(records)
+            known, others = self._in_sight(number, records, living)
+            if known is None:
+                return Handed.TO_OTHERS
+            proposal = self._proposer.propose(number, known, others)
+        if proposal is None:  # the space has no other design
+            return Handed.TO_OTHERS if living else Handed.ALL
+        reason = refusal(proposal.design, sweep.recipe)
+        if reason is None:
+            return self._hand_out(number, proposal)
+        self._folder.append(
+            refused_record(proposal.design, number, reason, sweep.recipe, worker=self._worker)
         )
+        return None
 
     def _in_sight(
         self, number: int, records: Sequence[TrialRecord], living: Sequence[FrozenTrial]
@@ -241,6 +267,7 @@ class Dispatch:
         return known, [same[other] for other in sorted(same)]
 
     def _hand_out(self, number: int, proposal: Proposal, passed: int = 0) -> Job:
+        self._handing = number
         # one operation of the storage: a killed process leaves a whole trial or none
         self._study.add_trial(
             create_trial(
@@ -332,6 +359,15 @@ def is_spent(records: Sequence[TrialRecord], running: int, sweep: Sweep) -> bool
     if trials is not None:
         return len(counted) + running >= trials
     return bool(spent_s >= 3600 * (config.budget.cpu_hours or 0.0))
+
+
+def _refuse_no_room(records: Sequence[TrialRecord]) -> None:
+    last = [record for record in records if record.reading is None][-_MOST_REFUSED:]
+    if len(last) == _MOST_REFUSED and all(record.state == "refused" for record in last):
+        raise RunFolderError(
+            f"{_MOST_REFUSED} designs in a row are beyond a limit before any training, the last "
+            f"one because {last[-1].reason}: the limits of the objectives must leave room"
+        )
 
 
 def _number(trial: FrozenTrial) -> int:

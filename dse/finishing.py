@@ -10,8 +10,10 @@ from dse.design import Design
 from dse.errors import CheckpointError, RunFolderError
 from dse.narrowing import train_alone
 from dse.reading import measure_tests
+from dse.recipe import alone_place, checkpoint_file
 from dse.selection import best_of_each_variant, front
 from dse.sweep import Sweep
+from dse.training.resume import discard
 from dse.variants import family
 from reports.record import TrialRecord
 
@@ -61,13 +63,16 @@ def _unmeasured(records: Sequence[TrialRecord], config: SweepConfig) -> list[Tri
 
 def _confirm(sweep: Sweep, shown: Shown) -> None:
     """As many confirmations of each point of the front as the sweep wants; those there count."""
-    records = sweep.folder.records()
-    points = [r for r in front(records, sweep.config) if not r.is_confirmation]
+    # without what was made of it: a point that it beats is confirmed over all seeds none the less
+    records = [r for r in sweep.folder.records() if not r.is_confirmation]
+    points = front(records, sweep.config)
     for point in shown(points, len(points), "confirming the front"):
         sweep.folder.fetch(point.number)
         for confirmation in _confirmations(point, sweep):
             with sweep.folder.lock():
                 sweep.folder.append(confirmation)
+            place = alone_place(confirmation.number, confirmation.reading or 0)
+            discard(checkpoint_file(sweep.folder.path, place))
 
 
 def _confirmations(point: TrialRecord, sweep: Sweep) -> Iterator[TrialRecord]:

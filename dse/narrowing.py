@@ -10,6 +10,7 @@ from pathlib import Path
 from dse.design import Design
 from dse.errors import TrialFailure
 from dse.recipe import Recipe, alone_place, at_width, build, weights_file, width_place
+from dse.resources import limited
 from dse.seeding import trial_seed
 from dse.training import checkpoint
 from dse.trial import Clock, OnEpoch, measured, run_trial
@@ -93,7 +94,8 @@ def _read(
         counts_file=None,
     )
     try:
-        point = replace(point, **measured(model, recipe, folder, place, clock))
+        with limited(f"width {width:g} of #{record.number}"):
+            point = replace(point, **measured(model, recipe, folder, place, clock))
     except TrialFailure as failure:
         reason = f"{type(failure).__name__}: {failure}"
         point = replace(point, state="failed", reason=reason)

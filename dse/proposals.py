@@ -30,6 +30,8 @@ from reports.record import TrialRecord
 MOST_TOLD = 1000
 # The first designs are drawn at random: a sampler that has seen nothing has nothing to go by.
 STARTUP_TRAININGS = 4
+# A sampler adds up what is above 0, and takes less of it for better: beyond any excess in pJ.
+_REFUSED = 1e100
 _AGAIN = 20  # draws before a space is searched for a design that nobody tried
 
 
@@ -155,7 +157,7 @@ class Proposer:
         training = group[0]
         if training.state == "refused":
             none = [0.0] * len(self.config.objectives)  # a sampler looks at the excess alone
-            return [self._frozen(params, TrialState.COMPLETE, none, {"refused": 1.0})]
+            return [self._frozen(params, TrialState.COMPLETE, none, {"refused": _REFUSED})]
         # of a stopped training the values it had by then
         whole = [replace(one, state="complete") if one.state == "stopped" else one for one in group]
         values = sampled_values(whole, self.config)

@@ -25,6 +25,7 @@ from dse.narrowing import narrower
 from dse.networks import reading
 from dse.pricing import admit, price_side_by_side
 from dse.recipe import Recipe, build, weights_of
+from dse.resources import limited
 from dse.safefile import write_atomically
 from dse.training import checkpoint, machine
 from dse.training.evaluation import accuracy_by_step
@@ -221,7 +222,8 @@ def _read_combination(source: _Source, recipe: Recipe, folder: Path) -> list[Tri
     started, start_s = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     every = range(len(source.combination.steps))
     try:
-        outcomes = _outcomes(source, recipe, folder)
+        with limited(f"a reading of #{source.record.number}"):
+            outcomes = _outcomes(source, recipe, folder)
     except TrialFailure as failure:
         outcomes = [_failed(failure)] * len(every)
     # what was done for all of them at once

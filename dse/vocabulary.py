@@ -87,7 +87,7 @@ def misused_words(data: Mapping[str, Any], vocabulary: Vocabulary) -> Iterator[M
     # beside a misspelt family no knob can be said to be nobody's
     is_sure = listed and len(listed) == len(variants)
     sure = list(dict.fromkeys(listed)) if is_sure else list(vocabulary.variants)
-    if isinstance(data.get("evaluate"), dict):
+    if isinstance(data.get("evaluate"), dict) and data.get("model") is None:  # said by `own`
         for knob, values in data["evaluate"].items():
             yield from _evaluated(knob, values, sure, vocabulary)
     if _space(data):

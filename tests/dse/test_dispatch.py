@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from dse import inventory
+from dse import dispatch, inventory
 from dse.design import Design
 from dse.dispatch import MOST_DEATHS, Dispatch, Handed, Job
 from dse.errors import RunFolderError
@@ -334,3 +334,79 @@ def test_every_design_of_a_sweep_with_repeats_is_refused_or_trained(sweep_of):
     assert [record.number for record in records] == list(range(4))
     assert {record.variant for record in records if record.state == "refused"} == {"ann"}
     assert [job.design.variant for job in jobs] == ["s2nn", "s2nn"]
+
+
+def test_refused_designs_of_a_sweep_with_repeats_do_not_end_it(sweep_of, monkeypatch):
+    monkeypatch.setattr(dispatch, "_MOST_REFUSED", 1)
+    one = sweep_of(LIMITED, "budget={repeats: 3}", "variants=[ann, s2nn]", *ONE_EACH)
+    with one.folder.worker() as worker:
+        jobs, last = drained(one, worker)
+    assert last is Handed.ALL
+    assert [job.design.variant for job in jobs] == ["s2nn"] * 3
+
+
+def test_a_worker_that_was_taken_for_dead_leaves_the_trial_alone(sweep_of):
+    one = sweep_of(*STOPPING)
+    with one.folder.worker() as gone:
+        job = desk(one, gone).next()
+    with one.folder.worker() as worker:
+        assert desk(one, worker).next() == job
+        desk(one, gone).renew(job, 2)
+        desk(one, gone).judge(job)(1, lambda: standing(1, 0.1, 1e3))
+        [trial] = trials(one)
+        assert trial.user_attrs["lease"]["worker"] == worker
+        assert "rung:1" not in trial.user_attrs
+        assert desk(one, worker).finish(job, [record_of(job, 0.2)])
+        desk(one, gone).renew(job, 3)  # nor does it fall over a trial that is done
+
+
+class Shaky(RunFolder):
+    """A folder whose database is lost after what was done under its lock."""
+
+    def locked(self, action):
+        with self.lock():
+            action()
+        with self.lock():
+            return action()
+
+
+def test_what_was_handed_out_as_the_database_was_lost_is_trained(sweep_of):
+    one = sweep_of("budget.trials=1")
+    shaky = replace(one, folder=Shaky(one.folder.path))
+    with one.folder.worker() as worker:
+        job = desk(shaky, worker).next()
+        assert isinstance(job, Job)
+        assert desk(one, worker).finish(job, [record_of(job)])
+        assert desk(one, worker).next() is Handed.ALL
+    assert len(trials(one)) == 1
+
+
+def test_a_promoted_training_that_kills_its_workers_has_one_record(sweep_of):
+    one = sweep_of(*STOPPING)
+    with one.folder.worker() as worker:
+        jobs = [desk(one, worker).next() for _ in range(12)]
+        for job in jobs:
+            accuracy = 0.9 if job.number == 0 else 0.3 - 0.01 * job.number
+            desk(one, worker).judge(job)(1, lambda a=accuracy: standing(1, a, 1e3))
+            state = stopped_record(job, 1, accuracy, 1e3) if job.number == 0 else record_of(job)
+            assert desk(one, worker).finish(job, [state])
+    for _ in range(MOST_DEATHS):
+        with one.folder.worker() as worker:
+            assert desk(one, worker).next().number == 0
+    with one.folder.worker() as worker:
+        assert desk(one, worker).next().number == 12
+    lines = one.folder.records_file.read_text().splitlines()
+    assert len(lines) == 12
+    assert one.folder.records()[0].state == "failed"
+
+
+def test_a_budget_of_time_has_none_for_promotions_once_it_is_spent(sweep_of):
+    one = sweep_of(*STOPPING[::2], "budget={cpu_hours: 0.00334}")  # 12 s
+    with one.folder.worker() as worker:
+        jobs = [desk(one, worker).next() for _ in range(12)]
+        for job in jobs:
+            accuracy = 0.9 if job.number == 0 else 0.3 - 0.01 * job.number
+            desk(one, worker).judge(job)(1, lambda a=accuracy: standing(1, a, 1e3))
+            state = stopped_record(job, 1, accuracy, 1e3) if job.number == 0 else record_of(job)
+            assert desk(one, worker).finish(job, [replace(state, times={"total_s": 1.1})])
+        assert desk(one, worker).next() is Handed.ALL
