@@ -30,7 +30,7 @@ from reports.record import TrialRecord
 MOST_TOLD = 1000
 # The first designs are drawn at random: a sampler that has seen nothing has nothing to go by.
 STARTUP_TRAININGS = 4
-# A sampler adds up what is above 0, and takes less of it for better: beyond any excess in pJ.
+# A sampler adds up what is above 0, and takes less of it for better: beyond any excess.
 _REFUSED = 1e100
 _AGAIN = 20  # draws before a space is searched for a design that nobody tried
 
@@ -162,7 +162,7 @@ class Proposer:
         whole = [replace(one, state="complete") if one.state == "stopped" else one for one in group]
         values = sampled_values(whole, self.config)
         points = [
-            (row, excesses(one, self.config))
+            (row, self._violations(one))
             for row, one in zip(values, whole, strict=True)
             if all(map(math.isfinite, row))
         ]
@@ -171,6 +171,13 @@ class Proposer:
             self._frozen(params, TrialState.COMPLETE, *points[index])
             for index in spread([values for values, _ in points], self.config, most)
         ]
+
+    def _violations(self, record: TrialRecord) -> dict[str, float]:
+        """Excesses over limits as shares of them: a sampler adds them up, whatever their units."""
+        limits = {one.name: abs(one.limit or 0.0) or 1.0 for one in self.config.objectives}
+        return {
+            name: excess / limits[name] for name, excess in excesses(record, self.config).items()
+        }
 
     def _frozen(
         self,

@@ -31,15 +31,7 @@ def gather(config: SweepConfig, space: Space) -> tuple[list[TrialRecord], list[s
     """
     found: list[TrialRecord] = []
     told: list[str] = []
-    for run in config.warm_start:
-        folder = RunFolder(Path(run))
-        if not folder.sweep_file.is_file():
-            folder = RunFolder(Path("runs") / run)
-        if not folder.sweep_file.is_file():
-            raise TargetError(
-                f'warm_start "{run}": there is no run there: must be a run folder, or the name of '
-                "one under runs/"
-            )
+    for folder in sources(config):
         records = [record for record in folder.records() if record.state == "complete"]
         trainings = [
             record
@@ -66,6 +58,21 @@ def gather(config: SweepConfig, space: Space) -> tuple[list[TrialRecord], list[s
             f"designs of this space{_differences(folder, config)}"
         )
     return found, told
+
+
+def sources(config: SweepConfig) -> list[RunFolder]:
+    """The earlier runs. Raises TargetError if there is no such run."""
+    found = []
+    for run in config.warm_start:
+        folders = [RunFolder(Path(run)), RunFolder(Path("runs") / run)]
+        there = [folder for folder in folders if folder.sweep_file.is_file()]
+        if not there:
+            raise TargetError(
+                f'warm_start "{run}": there is no run there: must be a run folder, or the name of '
+                "one under runs/"
+            )
+        found.append(there[0])
+    return found
 
 
 def keep(folder: RunFolder, config: SweepConfig, space: Space) -> list[str]:

@@ -85,12 +85,14 @@ def run(
     from dse.study import run as run_study
     from dse.sweep import Sweep
     from dse.urls import is_postgresql
+    from dse.warmstart import sources
 
     recipe = Recipe(config, data_dir, pick_device(device))
     prepared = Sweep(folder, recipe, inventory.space(config), storage)
     # missing data, prices, or a database that is not there, are told before a folder is made
     recipe.data()
     check_data(prepared)
+    sources(config)
     for line in check_prices(prepared):
         terminal.say(f"incomplete: {line}")
     if dry_run:
