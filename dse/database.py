@@ -52,7 +52,7 @@ class Database:
         return Database, (self.url,)
 
     def __repr__(self) -> str:
-        return f"Database({without_password(self.url)!r})"
+        return without_password(self.url)
 
     @property
     def is_postgresql(self) -> bool:

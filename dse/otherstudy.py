@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from dse.errors import AskedWrongly
+from dse.errors import AskedWrongly, StorageError
 from dse.storage import reach
 from reports.pareto import Objective
 from reports.points import AFTER_ENERGY, BEFORE_KNOBS, MEASURED
@@ -29,6 +32,9 @@ def read(url: str, name: str) -> tuple[tuple[TrialRecord, ...], tuple[Objective,
 
     Raises StorageError if the storage cannot be reached, AskedWrongly if it has no such study.
     """
+    file = re.fullmatch(r"sqlite:///(.+)", url)
+    if file is not None and not Path(file[1]).is_file():
+        raise StorageError(f"--study {url}: there is no file {file[1]}")
     storage = reach(url)
     known = sorted(study.study_name for study in storage.get_all_studies())
     if name not in known:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,7 +33,8 @@ MOST_TOLD = 1000
 STARTUP_TRAININGS = 4
 # A sampler adds up what is above 0, and takes less of it for better: beyond any excess.
 _REFUSED = 1e100
-_AGAIN = 20  # draws before a space is searched for a design that nobody tried
+# Draws before a space is searched for a design that nobody tried; the later ones at random.
+_AGAIN, _FREELY = 40, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,20 @@ class Proposer:
         running = list(running)
         known = self._look(records)
         tried = {*running, *(one.design for (is_own, _), one in known.items() if is_own)}
+        open_variants = self._open(tried)
+        if not open_variants:
+            return None
         first = self._first(number)
         if first is not None and first.design not in tried:
             return first
         study = self._study(list(known.values()), running)
         for attempt in range(_AGAIN):
-            study.sampler = self._sampler(number, attempt, len(study.trials))
+            is_lost = attempt >= _FREELY
+            study.sampler = self._sampler(number, attempt, 0 if is_lost else len(study.trials))
+            if attempt > 0 and len(self.space.variants) > 1:
+                # a family of few designs may be all that a sampler still asks for
+                variant = open_variants[(number + attempt) % len(open_variants)]
+                study.enqueue_trial({"variant": variant})
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)  # GPSampler is marked so
                 trial = study.ask()
@@ -89,7 +99,7 @@ class Proposer:
             if design not in tried:
                 return Proposal(design, trial.params, trial.distributions)
             study.tell(trial, state=TrialState.FAIL)
-        return self._untried(tried)
+        return self._untried(open_variants, tried)
 
     def of(self, params: Mapping[str, Any]) -> Proposal:
         """The proposal with these parameters.
@@ -106,12 +116,19 @@ class Proposer:
             return None
         return self.of(self.space.default(self.space.variants[number]))
 
-    def _untried(self, tried: set[Design]) -> Proposal | None:
-        """The first design of a small space that nobody has tried."""
-        for index in range(self.space.size() or 0):
-            proposal = self.of(self.space.nth(index))
-            if proposal.design not in tried:
-                return proposal
+    def _open(self, tried: set[Design]) -> list[str]:
+        """The families that have a design that nobody has tried."""
+        counts = Counter(design.variant for design in tried)
+        sizes = self.space.sizes()
+        return [name for name, size in sizes.items() if size is None or counts[name] < size]
+
+    def _untried(self, variants: Sequence[str], tried: set[Design]) -> Proposal | None:
+        """The first design that nobody has tried, of families that have so many."""
+        for variant in variants:
+            for params in self.space.all_of(variant):
+                proposal = self.of(params)
+                if proposal.design not in tried:
+                    return proposal
         return None
 
     def _sampler(self, number: int, attempt: int, told: int) -> optuna.samplers.BaseSampler:

@@ -60,9 +60,12 @@ def combinations(design: Design, config: SweepConfig) -> list[Combination]:
     Knobs that the family does not have are passed over, and so are more steps than were trained.
     The combination that is the training itself is no reading.
     """
+    readings = family.load(design.variant).readings if config.evaluate else ()
+    if not readings:
+        return []
     trained = _trained_values(design)
     listed: dict[str, Sequence[KnobValue]] = {}
-    for knob in family.load(design.variant).readings:
+    for knob in readings:
         wanted = config.evaluate.get(knob.name)
         if wanted == "all":
             listed[knob.name] = range(1, int(trained[knob.name]) + 1)

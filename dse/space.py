@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -87,6 +87,10 @@ class Space:
                 return self._nth_of(variant, index)
             index -= size
         raise IndexError("there is no such design in the space")
+
+    def all_of(self, variant: str) -> Iterator[dict[str, KnobValue]]:
+        """The parameters of every design of a family, one after another; none of a continuum."""
+        return (self._nth_of(variant, index) for index in range(self.sizes()[variant] or 0))
 
     def _nth_of(self, variant: str, index: int) -> dict[str, KnobValue]:
         values: dict[str, KnobValue] = {}

@@ -115,4 +115,5 @@ def _differences(folder: RunFolder, config: SweepConfig) -> str:
     changed = [key for key in ("data", "training") if theirs.get(key) != ours[key]]
     if not changed:
         return ""
-    return f"; its {' and '.join(changed)} differ, so its accuracies are hints only"
+    verb = "differ" if len(changed) > 1 else "differs"
+    return f"; its {' and '.join(changed)} {verb}, so its accuracies are hints only"

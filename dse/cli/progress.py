@@ -70,7 +70,7 @@ class _Lines:
 
     def __init__(self, folder: RunFolder, config: SweepConfig, trials: int | None) -> None:
         self._folder, self._config, self._trials = folder, config, trials
-        self._seen = {record.number for record in folder.records() if record.parent is None}
+        self._seen = {record.key for record in folder.records()}
 
     def until(self, stop: threading.Event) -> None:
         """Look again and again."""
@@ -81,10 +81,10 @@ class _Lines:
         """Print what is new."""
         records = self._folder.records()
         for record in records:
-            if record.parent is None and record.number not in self._seen:
-                self._seen.add(record.number)
+            if record.parent is None and record.key not in self._seen:
+                self._seen.add(record.key)
                 left_s = sweep_left_s(records, self._config, self._folder.doing(), self._trials)
-                done = len(self._seen)
+                done = sum(one.key in self._seen for one in trainings(records))
                 terminal.say(_line(record, done, self._config, self._trials, left_s))
 
 

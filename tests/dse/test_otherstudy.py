@@ -9,6 +9,7 @@ from command import dse
 from dse.cli.otherstudy import report_data
 from dse.errors import AskedWrongly, StorageError
 from dse.otherstudy import read
+from dse.storage import reach
 from reports import points
 from reports.page import write_report
 
@@ -62,6 +63,10 @@ def test_the_report_says_that_nothing_was_priced(url: str, tmp_path: Path):
 
 def test_what_is_not_there_is_refused_by_name(tmp_path: Path):
     url = f"sqlite:///{tmp_path / 'empty.db'}"
+    with pytest.raises(AskedWrongly, match="there is no file"):
+        read(url, "mine")
+    assert not (tmp_path / "empty.db").exists()
+    reach(url)
     with pytest.raises(AskedWrongly, match=r'"mine": no such study\. There are none'):
         read(url, "mine")
     with pytest.raises(StorageError, match="cannot be used"):

@@ -143,3 +143,32 @@ def test_a_design_of_another_space_is_not_told():
     assert SPACE.parameters(strange) is None
     [known] = Proposer(CONFIG, SPACE)._look([record(0, strange, 0.5, 1e3)]).values()
     assert known.told == []
+
+
+def test_a_family_of_few_designs_does_not_end_a_sweep_of_many():
+    changes = ["variants=[ann, snn]", "architecture=mlp", "space={width: 0.2, threshold: 1.0}"]
+    endless = "space.threshold={log_range: [0.5, 2.0]}"
+    config = inventory.load_sweep("quickstart", [*changes, endless, "evaluate={}"])
+    space = inventory.space(config)
+    assert space.sizes() == {"ann": 1, "snn": None}
+    proposer = Proposer(config, space)
+    records = []
+    for number in range(30):
+        proposal = proposer.propose(number, records, [])
+        assert proposal is not None
+        # the real-valued design is the best that a sampler has seen
+        accuracy = 0.99 if proposal.design.variant == "ann" else 0.1
+        records.append(record(number, proposal.design, accuracy, 1e3))
+    assert [r.variant for r in records].count("ann") == 1
+    assert len({str(r.design) for r in records}) == 30
+
+
+def test_a_grid_is_tried_to_its_last_design():
+    changes = ["variants=[ann, snn]", "space={width: {choice: [0.2, 0.4, 0.6]}}", "evaluate={}"]
+    config = inventory.load_sweep("quickstart", [*changes, "space.time_steps={choice: [1, 2]}"])
+    space = inventory.space(config)
+    assert space.size() == 9
+    proposer, records = Proposer(config, space), []
+    while (proposal := proposer.propose(len(records), records, [])) is not None:
+        records.append(record(len(records), proposal.design, 0.5, 1e3))
+    assert len({str(r.design) for r in records}) == len(records) == 9

@@ -50,7 +50,7 @@ def test_what_does_not_fit_is_left_out_and_what_differs_is_said(earlier, tmp_pat
     one = sweep(tmp_path, warm, "space.time_steps={fixed: 2}", "training.epochs=2")
     [line] = begin(one)
     assert line.startswith(f"warm start: {sum(fitting)} of 3 trainings")
-    assert line.endswith("its training differ, so its accuracies are hints only")
+    assert line.endswith("its training differs, so its accuracies are hints only")
 
 
 def test_another_profile_is_priced_from_the_stored_counts(earlier, tmp_path):

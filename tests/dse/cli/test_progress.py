@@ -76,3 +76,16 @@ def test_time_left_of_a_sweep_before_its_first_record() -> None:
     assert progress.sweep_left_s([], config(), {"a": job, "b": job}, 4) == pytest.approx(80, abs=1)
     hours = config("budget={cpu_hours: 1}")
     assert progress.sweep_left_s([], hours, {"a": job}, None) == pytest.approx(3600, abs=1)
+
+
+def test_a_refused_design_does_not_count_in_the_lines(tmp_path, capsys) -> None:
+    folder = RunFolder(tmp_path)
+    lines = progress._Lines(folder, config(), 4)
+    design = {"variant": "ann", "architecture": "mlp", "knobs": {}}
+    for number, state in enumerate(("refused", "failed")):
+        one = TrialRecord(number, state, "ann", design, 0, reason="why", times={"total_s": 1.0})
+        folder.append(one)
+    lines.look()
+    said = capsys.readouterr().err
+    assert "[0 of 4] #0 ann: refused: why" in said
+    assert "[1 of 4] #1 ann: failed: why" in said
