@@ -209,7 +209,9 @@ def _trial_s(job: Mapping[str, Any]) -> float:
 
 
 def duration(seconds: float) -> str:
-    """`1 h 5 min`, `2 min 3 s`, `40 s`."""
+    """`1 h 5 min`, `2 min 3 s`, `40 s`, `0.4 s`."""
+    if 0 < seconds < 0.95:
+        return f"{seconds:.1g} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -63,6 +63,7 @@ def run(
     The same command goes on where a stopped run was: no finished trial is lost or done again.
     """
     from dse import inventory
+    from dse.runfolder import RunFolder
 
     given = list(overrides or [])
     if trials is not None:
@@ -70,7 +71,10 @@ def run(
     if workers is not None:
         given.append(f"workers={workers}")
     config = inventory.load_sweep(sweep, given, preset)
-    folder = _folder(config, out)
+    # a plan makes no folder, and asks nothing of one that is there
+    folder = RunFolder(out or Path("runs") / config.name)
+    if not dry_run:
+        _refuse_other(folder, config)
     before = folder.settings()
     data_dir = data_dir or (Path(before["data_dir"]) if before.get("data_dir") else None)
     device = device or before.get("device") or "auto"
@@ -161,17 +165,15 @@ def _say_used_up(sweep: Sweep) -> None:
         )
 
 
-def _folder(config: SweepConfig, out: Path | None) -> RunFolder:
-    """The run folder; a run of another sweep in it is refused."""
+def _refuse_other(folder: RunFolder, config: SweepConfig) -> None:
+    """A run of another sweep in the folder is refused."""
     from dse import inventory
     from dse.errors import TargetError
-    from dse.runfolder import RunFolder
 
-    folder = RunFolder(out or Path("runs") / config.name)
     if folder.path.exists() and not folder.path.is_dir():
         raise TargetError(f"{folder.path}: is a file; --out must name a folder")
     if not folder.sweep_file.exists():
-        return folder
+        return
     free = {"budget", "workers"}
     ours = config.model_dump(exclude=free)
     before = inventory.load_begun(folder.sweep_file)
@@ -181,10 +183,9 @@ def _folder(config: SweepConfig, out: Path | None) -> RunFolder:
         changed.append("kind of budget")  # with repeats a number stands for a design
     if changed:
         raise TargetError(
-            f"{folder.path}: holds a run of this sweep with another {', '.join(changed)}; "
+            f"{folder.path}: holds a run of this sweep with other entries: {', '.join(changed)}; "
             "give --out another folder, or remove this one"
         )
-    return folder
 
 
 def _shared(sweep: Sweep) -> Sweep:

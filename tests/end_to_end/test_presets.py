@@ -37,4 +37,4 @@ def test_a_preset_has_a_run_folder_and_goes_on_in_it(tmp_path):
         assert "going on with runs/mine-small: 1 trials are there" in done.stderr
     refused = dse("run", "mine.yaml", "--out", "runs/mine-small", folder=tmp_path)
     assert refused.returncode == 2
-    assert "holds a run of this sweep with another" in refused.stderr
+    assert "holds a run of this sweep with other entries" in refused.stderr

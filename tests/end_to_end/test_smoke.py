@@ -109,7 +109,7 @@ def test_another_sweep_in_the_same_folder_is_refused(run):
     done = dse("run", "smoke", "--set", "seed=1", folder=folder)
     assert done.returncode == 2
     assert done.stderr == (
-        "runs/smoke: holds a run of this sweep with another seed; "
+        "runs/smoke: holds a run of this sweep with other entries: seed; "
         "give --out another folder, or remove this one\n"
     )
 
