@@ -94,7 +94,7 @@ def test_another_kind_of_budget_is_refused(run):
     folder, _ = run
     done = dse("run", "families.yaml", "--trials", "3", folder=folder)
     assert done.returncode == 2
-    assert "another kind of budget" in done.stderr
+    assert "other entries: kind of budget" in done.stderr
 
 
 def test_a_killed_run_goes_on_and_a_further_repeat_is_added(run):
