@@ -70,7 +70,7 @@ def test_shipped_sweeps_are_found_by_name() -> None:
     assert {"quickstart", "smoke"} <= set(shipped())
     data, places = read("smoke")
     assert data["name"] == "smoke"
-    assert places.at(("name",)) == "sweeps/smoke.yaml:1:1"
+    assert places.at(("name",)) == "sweeps/smoke.yaml:2:1"
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
