@@ -24,6 +24,7 @@ def _vocabulary() -> Vocabulary:
         architectures=tuple(positions.names()),
         data=tuple(splits.names()),
         hardware=load_profile,
+        readings={name: family.load(name).readings for name in family.names()},
     )
 
 

@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_a_failed_save_keeps_the_old_file(
     before = path.read_bytes()
 
     def full(descriptor: int) -> None:
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(CheckpointError, match=r"weights.safetensors: .* no space left: there must"):

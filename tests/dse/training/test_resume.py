@@ -82,7 +82,9 @@ def fresh() -> Random:
 
 def timeless(results: list[EpochResult]) -> list[EpochResult]:
     return [
-        replace(one, seconds=0, seconds_left=0, samples_per_s=0, from_checkpoint=False)
+        replace(
+            one, seconds=0, seconds_left=0, samples_per_s=0, from_checkpoint=False, is_current=True
+        )
         for one in results
     ]
 
