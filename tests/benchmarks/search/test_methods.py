@@ -37,7 +37,8 @@ def test_a_method_works_until_its_seconds_are_spent(tmp_path, method):
     rows = read(path)
     assert rows[-1].cpu_s > 0.1 and all(one.seed == 3 for one in rows)
     assert [one.cpu_s for one in rows] == sorted(one.cpu_s for one in rows)
-    assert rows[0].test_accuracy is not None  # the first one is the front
+    first = [one for one in rows if one.cpu_s == rows[0].cpu_s]  # with what was read from it
+    assert any(one.test_accuracy is not None for one in first)  # they are the front
     assert rows[0].accuracy is not None and rows[0].energy_pj is not None
 
 
