@@ -57,8 +57,6 @@ COUNT_SAMPLES = 512
 FEW_SAMPLES = 4
 # Running statistics, and steps of quantisers, are then those of the data.
 SETTLING_PASSES = 20
-# Enough steps to time a training by.
-TIMED_SAMPLES = 512
 # The energy of a training under way: enough to tell designs apart, in some milliseconds.
 RUNG_SAMPLES = 64
 OnEpoch = Callable[[EpochResult], None]
