@@ -15,6 +15,7 @@ DseError
 ├── CheckpointError        weights that cannot be read or written
 └── TrialFailure           an expected failure of one trial: it becomes a record, the sweep goes on
     ├── BuildFailure       a design that cannot be built
+    │   └── ConversionFailure  a trained network that cannot be converted
     ├── DivergedFailure    a loss that is not a number, or exploded
     ├── UncountedFailure   a model with an operator that nobody can count
     └── ResourceFailure    a design that needs more memory or room than there is
@@ -90,6 +91,10 @@ class TrialFailure(DseError):
 
 class BuildFailure(TrialFailure):
     """A design that cannot be built."""
+
+
+class ConversionFailure(BuildFailure):
+    """A trained network, or a model of the user's own, that cannot become a spiking one."""
 
 
 class DivergedFailure(TrialFailure):

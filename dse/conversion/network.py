@@ -1,0 +1,260 @@
+"""Converted network: the nodes of a graph over T time steps, with neurons for activations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from dse.conversion.graph import Kind
+from dse.errors import ConversionFailure
+from dse.networks.encoding import Encoding
+from dse.neurons.dynamics import Reset
+from dse.neurons.events import neuron_events
+from dse.neurons.spiking import IntegrateFire
+from dse.neurons.surrogates import Surrogate, Triangular
+
+Coding = Literal["direct", "rate", "poisson"]
+Compensation = Literal["none", "start", "end"]
+_ROWS = 1 << 13  # samples times steps that flow at once: more only take memory
+
+
+class Neurons(IntegrateFire):
+    """Integrate-and-fire neurons without a leak, in units of their thresholds.
+
+    Spikes are 0 or 1: what a spike is worth, threshold x height, is in the weights behind it.
+
+    threshold_values : of the layer (), or of each channel (C,); above 0
+    initial : potential before the first step, of any shape that broadcasts to a neuron's
+    drive : added to the currents at each step, likewise
+    """
+
+    threshold_values: Tensor
+    initial: Tensor
+    drive: Tensor
+
+    def __init__(
+        self,
+        threshold: Tensor,
+        initial: Tensor,
+        drive: Tensor | None = None,
+        *,
+        reset: Reset = "soft",
+        surrogate: Surrogate | None = None,
+    ) -> None:
+        super().__init__(1.0, 1.0, reset, surrogate or Triangular(1.0, 1.0))
+        if not bool((threshold > 0).all() and threshold.isfinite().all()):
+            raise ConversionFailure(f"neurons: threshold {threshold.min()}: must be above 0")
+        self.register_buffer("threshold_values", threshold.detach().clone())
+        self.register_buffer("initial", initial.detach().clone())
+        self.register_buffer("drive", torch.zeros(()) if drive is None else drive.detach().clone())
+        self.activity: tuple[Tensor, int] | None = None
+
+    def forward(self, currents: Tensor) -> Tensor:
+        """Spikes in {0, 1} of currents; both (T, B, ...)."""
+        threshold = by_channel_of(self.threshold_values, currents.dim() - 2)
+        driven = (currents + self.drive) / threshold
+        first = driven[:1] + self.initial / threshold
+        return super().forward(torch.cat((first, driven[1:])).contiguous())
+
+    def neuron_events(self, inputs: Tensor, outputs: Tensor) -> dict[str, Any]:
+        """As of the neurons; a drive of its own, which no bias holds, is integrated as well."""
+        time_steps = inputs.shape[0]
+        events = neuron_events(
+            math.prod(inputs.shape[1:]),
+            time_steps=time_steps,
+            spikes_before_last=torch.count_nonzero(outputs[: time_steps - 1]),
+            has_leak=False,
+            has_initial=bool((self.initial != 0).any()),
+        )
+        if bool((self.drive != 0).any()):
+            events["integrate"] = events["integrate"] + math.prod(inputs.shape)
+        return events
+
+    def extra_repr(self) -> str:
+        low, high = self.threshold_values.min().item(), self.threshold_values.max().item()
+        thresholds = f"{low:.4g}" if low == high else f"{low:.4g}..{high:.4g}"
+        return f"thresholds={thresholds}, reset={self.reset}"
+
+
+class MaxOfRates(nn.Module):
+    """Max-pool of spikes whose rate is the largest rate in the window, after any number of steps.
+
+    A spike leaves when the largest number of spikes that came from one neuron of the window grows,
+    which is by one at most: a max-pool of the spikes themselves would let all of them through.
+    """
+
+    def __init__(self, pool: nn.Module) -> None:
+        super().__init__()
+        self.pool = pool
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """(T, B, C, H, W) -> (T, B, C, H', W')."""
+        largest = self.pool(spikes.cumsum(0).flatten(0, 1)).unflatten(0, spikes.shape[:2])
+        return torch.cat((largest[:1], largest[1:] - largest[:-1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A node as it is computed: `module` is a key of the network's modules."""
+
+    name: str
+    kind: Kind
+    inputs: tuple[str, ...]
+    module: str | None = None
+    compensation: str | None = None
+
+
+See = Callable[[Step, Tensor, Tensor], None]
+
+
+class ConvertedNetwork(nn.Module):
+    """Nodes over time: synapses on spikes, neurons where activations were, logits as a mean.
+
+    The logits are the mean over the steps of what reaches the readout: the potential that it has
+    accumulated, over T.
+
+    steps : in the order of computation; the first is the input, the last gives the logits
+    modules : of synapses, neurons and pools
+    coding : what enters: the values themselves at each step (direct), the spikes of
+        integrate-and-fire neurons of threshold 1 that they drive (rate), or random ones (poisson)
+    compensation : with `rate`, what the spikes of T steps have lost, T W e with e = x - rate, is
+        added to the currents of the first layer once, at the first step or the last
+    time_steps : may be changed, unless neurons were calibrated for it
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        modules: Mapping[str, nn.Module],
+        *,
+        time_steps: int,
+        coding: Coding = "direct",
+        compensation: Compensation = "none",
+    ) -> None:
+        super().__init__()
+        if time_steps < 1:
+            raise ConversionFailure(f"time_steps {time_steps}: must be at least 1")
+        self.steps = tuple(steps)
+        self.nodes = nn.ModuleDict(modules)
+        self.time_steps = time_steps
+        self.coding_kind = coding
+        self.compensation = compensation
+        self.coding: nn.Module | None = make_coding(coding)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stub
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, classes) of images (B, C, H, W)."""
+        return self.logits_by_step(images).mean(0)
+
+    def logits_by_step(self, images: Tensor) -> Tensor:
+        """(T, B, classes): what each step adds; the mean of the first t are the logits of t steps.
+
+        For neurons that were calibrated for T steps that is not what t steps would give.
+        """
+        if self.training:
+            return self.run(images)
+        parts = torch.split(images, max(1, _ROWS // self.time_steps))
+        return torch.cat([self.run(part) for part in parts], 1)
+
+    def run(self, images: Tensor, see: See | None = None) -> Tensor:
+        """`logits_by_step`; see : told of all neurons, their currents and spikes (T, B, ...)."""
+        if images.dim() == 4:
+            images = images.contiguous(memory_format=torch.channels_last)
+        values: dict[str, tuple[Tensor, int]] = {}
+        losses: dict[str, Tensor] = {}
+        values[self.steps[0].name], loss = encode(self, images)
+        if loss is not None:
+            losses[self.steps[0].name] = loss
+        for step in self.steps[1:]:
+            inputs = [values[name] for name in step.inputs]
+            if step.inputs[0] in losses and step.kind in ("flatten", "average"):
+                losses[step.name] = self._computed(step, [(losses[step.inputs[0]], 1)], None)[0]
+            values[step.name] = self._computed(step, inputs, see)
+            if step.compensation is not None and losses:
+                extra = self.nodes[step.compensation](losses[step.inputs[0]])
+                values[step.name] = self._compensated(*values[step.name], extra)
+        logits, count = values[self.steps[-1].name]
+        return over_time(logits, count, self.time_steps)
+
+    def _computed(
+        self, step: Step, inputs: Sequence[tuple[Tensor, int]], see: See | None
+    ) -> tuple[Tensor, int]:
+        tensor, count = inputs[0]
+        if step.kind == "add":
+            return added(inputs, self.time_steps)
+        assert step.module is not None
+        module = self.nodes[step.module]
+        if step.kind not in ("activation", "max"):
+            return module(tensor), count
+        currents = over_time(tensor, count, self.time_steps)
+        outputs = module(currents)
+        if isinstance(module, Neurons):
+            is_watched = torch._C._len_torch_dispatch_stack() > 0
+            module.activity = None if is_watched else (outputs.detach().sum(), outputs.numel())
+        if see is not None:
+            see(step, currents, outputs)
+        return outputs.flatten(0, 1), self.time_steps
+
+    def _compensated(self, currents: Tensor, count: int, extra: Tensor) -> tuple[Tensor, int]:
+        by_step = list(over_time(currents, count, self.time_steps).unbind(0))
+        place = 0 if self.compensation == "start" else -1
+        by_step[place] = by_step[place] + extra
+        return torch.cat(by_step), self.time_steps
+
+    def extra_repr(self) -> str:
+        words = f"time_steps={self.time_steps}, coding={self.coding_kind}"
+        has_any = self.compensation != "none"
+        return f"{words}, compensation={self.compensation}" if has_any else words
+
+
+def make_coding(coding: Coding) -> nn.Module | None:
+    """What makes spikes of the data, or None."""
+    if coding == "poisson":
+        return Encoding("poisson")
+    if coding == "rate":
+        return Neurons(torch.ones(()), torch.zeros(()))
+    return None
+
+
+def encode(network: ConvertedNetwork, images: Tensor) -> tuple[tuple[Tensor, int], Tensor | None]:
+    """What enters the first layer, and T times what its spikes have lost, if that is given back."""
+    steps, coding = network.time_steps, network.coding
+    if coding is None:
+        return (images, 1), None
+    if isinstance(coding, Encoding):
+        return coding(images, steps), None
+    spikes = coding(images.expand(steps, *images.shape))
+    loss = None
+    if network.compensation != "none":
+        loss = steps * images - spikes.sum(0)
+    return (spikes.flatten(0, 1), steps), loss
+
+
+def over_time(values: Tensor, count: int, time_steps: int) -> Tensor:
+    """(count * B, ...) -> (T, B, ...), the same at every step if there was one only."""
+    by_step = values.reshape(count, -1, *values.shape[1:])
+    return by_step.expand(time_steps, *by_step.shape[1:])
+
+
+def added(inputs: Sequence[tuple[Tensor, int]], time_steps: int) -> tuple[Tensor, int]:
+    """Currents of several ways, added at each step."""
+    count = max(one for _, one in inputs)
+    if all(one == count for _, one in inputs):
+        total = inputs[0][0]
+        for tensor, _ in inputs[1:]:
+            total = total + tensor
+        return total, count
+    total = over_time(*inputs[0], time_steps)
+    for tensor, one in inputs[1:]:
+        total = total + over_time(tensor, one, time_steps)
+    return total.flatten(0, 1), time_steps
+
+
+def by_channel_of(values: Tensor, dimensions: int) -> Tensor:
+    """() or (C,) -> what broadcasts over (C, ...) of so many dimensions."""
+    return values if values.dim() == 0 else values.reshape(-1, *(1 for _ in range(dimensions - 1)))

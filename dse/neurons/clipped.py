@@ -1,0 +1,72 @@
+"""Clipped: activations of networks that are to be converted, which saturate as firing rates do."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dse.errors import BuildFailure
+
+
+class Clipped(nn.Module):
+    """a = clip(z, 0, bound), with a bound that is trained: at most one spike a step.
+
+    Ho and Chang, DAC 2021 (TCL), eq. 4; with `is_fixed` the clipped unit of Deng and Gu, ICLR 2021.
+
+    bound : at the start, finite and above 0; one for the layer
+    """
+
+    def __init__(self, bound: float, *, is_fixed: bool = False) -> None:
+        super().__init__()
+        if not (math.isfinite(bound) and bound > 0):
+            raise BuildFailure(f"activation: bound {bound}: must be finite and above 0")
+        self.bound = nn.Parameter(torch.tensor(float(bound)), requires_grad=not is_fixed)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Any shape -> the same."""
+        return torch.minimum(inputs.relu(), self.bound)
+
+    def extra_repr(self) -> str:
+        return f"bound={self.bound.item():.4g}"
+
+
+class Qcfs(Clipped):
+    """a = bound clip(floor(z L / bound + 1/2) / L, 0, 1): quantisation, clip, floor and shift.
+
+    Bu, Fang, Ding, Dai, Yu and Huang, ICLR 2022, eq. 9 (shift phi = 1/2). The derivative of floor
+    is taken as 1, and that of the bound follows from the expression.
+
+    levels : L, at least 1      bound : lambda at the start
+    """
+
+    def __init__(self, levels: int, bound: float) -> None:
+        super().__init__(bound)
+        if levels < 1:
+            raise BuildFailure(f"activation: levels {levels}: must be at least 1")
+        self.levels = levels
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Any shape -> the same."""
+        scaled = inputs / self.bound * self.levels + 0.5
+        return self.bound * (straight_floor(scaled) / self.levels).clamp(0.0, 1.0)
+
+    def extra_repr(self) -> str:
+        return f"levels={self.levels}, {super().extra_repr()}"
+
+
+def straight_floor(inputs: Tensor) -> Tensor:
+    """floor(x), differentiated as if it were x."""
+    return _Floor.apply(inputs)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Floor(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor) -> Tensor:
+        return inputs.floor()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
