@@ -28,7 +28,7 @@ from dse.networks.residual import Joined
 from dse.neurons.binary import Sign
 from dse.neurons.quantized import QuantizedLayer, pixels
 from dse.pricing import admit
-from dse.recipe import Recipe, build
+from dse.recipe import Recipe, build, finished
 from dse.seeding import trial_seed
 from dse.trial import COUNT_SAMPLES
 from energy_models import LayerCounts, ModelCounts, load_profile
@@ -86,6 +86,7 @@ def bounds(design: Design, recipe: Recipe) -> Bounds:
         torch.manual_seed(0)
         model = build(design, data)
         images = torch.from_numpy(data.validation.images[:1])
+        model, _ = finished(model, design, recipe, 0, is_rough=True)
         counts = admit(count(model, images), recipe.config.allow_uncounted)
     kinds: dict[str, Kinds] = {}
     if isinstance(model, Network):

@@ -95,7 +95,9 @@ def _read(
     )
     try:
         with limited(f"width {width:g} of #{record.number}"):
-            point = replace(point, **measured(model, recipe, folder, place, clock))
+            found = measured(model, design, record.seed, recipe, folder, place, clock)
+            notes = (*record.notes, *found.pop("notes"))
+            point = replace(point, **found, notes=tuple(dict.fromkeys(notes)))
     except TrialFailure as failure:
         reason = f"{type(failure).__name__}: {failure}"
         point = replace(point, state="failed", reason=reason)

@@ -24,7 +24,7 @@ from dse.errors import DivergedFailure, TrialFailure
 from dse.narrowing import narrower
 from dse.networks import reading
 from dse.pricing import admit, price_side_by_side
-from dse.recipe import Recipe, build, weights_of
+from dse.recipe import Recipe, build, finished, weights_of
 from dse.resources import limited
 from dse.safefile import write_atomically
 from dse.training import checkpoint, machine
@@ -80,9 +80,17 @@ def combinations(design: Design, config: SweepConfig) -> list[Combination]:
     for values in itertools.product(*(listed[name] for name in names)):
         turned = {n: v for n, v in zip(names, values, strict=True) if v != trained[n]}
         own = tuple(t for t in steps if t < whole or (t == whole and turned))
-        if own:
+        if own and _is_of_its_steps(design, turned):
+            found += [Combination(turned, (t,)) for t in own]
+        elif own:
             found.append(Combination(turned, own if has_time else (None,)))
     return found
+
+
+def _is_of_its_steps(design: Design, turned: Mapping[str, KnobValue]) -> bool:
+    """Whether a network of fewer steps must be made for them, and is not the start of this one."""
+    variant, values = family.load(design.variant), family.all_values(design)
+    return variant.depends_on_time_steps({**values, **turned})
 
 
 def read(record: TrialRecord, recipe: Recipe, folder: Path) -> list[TrialRecord]:
@@ -100,7 +108,7 @@ def read(record: TrialRecord, recipe: Recipe, folder: Path) -> list[TrialRecord]
             continue
         width = source.design["knobs"].get("width")
         knobs = {} if source is record else {"width": width}
-        model, first = restored(source, recipe, folder), len(found) + 1
+        model, first = trained_network(source, recipe, folder), len(found) + 1
         found += read_from(model, record, wanted, recipe, folder, first=first, knobs=knobs)
     return found
 
@@ -115,15 +123,19 @@ def read_from(
     first: int = 1,
     knobs: Mapping[str, KnobValue] | None = None,
 ) -> list[TrialRecord]:
-    """The points of a trained network, which stays as it is.
+    """The points of a network as it was trained, which stays as it is.
 
     record : of the training; points bear its number, and readings from `first` on
     knobs : of the design, where the network is not that of the record, as a part of it of another
         width. Its points at the training's own values are then points as well
     """
     found: list[TrialRecord] = []
+    variant = family.load(record.variant)
+    is_finished = variant.finish is not None  # what it was finished by is half of the design
+    readings = {knob.name: knob.default for knob in variant.readings} if is_finished else {}
+    named = {name: readings[name] for name in recipe.config.evaluate if name in readings}
     for combination in wanted:
-        source = _Source(model, record, combination, first + len(found), dict(knobs or {}))
+        source = _Source(model, record, combination, first + len(found), dict(knobs or {}), named)
         found += _read_combination(source, recipe, folder)
     return found
 
@@ -133,7 +145,13 @@ def restored(record: TrialRecord, recipe: Recipe, folder: Path) -> nn.Module:
 
     Raises CheckpointError if its weights are gone.
     """
-    design, turned = family.split(Design.from_dict(record.design))
+    whole = Design.from_dict(record.design)
+    design, turned = family.split(whole)
+    if family.load(design.variant).finish is not None:
+        model, _ = finished(trained_network(record, recipe, folder), whole, recipe, record.seed)
+        if record.point == "fine-tuned":
+            checkpoint.load_weights(model, tuned_file(folder, record))
+        return model
     model = build(design, recipe.data())
     if record.point == "fine-tuned":  # learned thresholds lie on the disk as they were tuned
         reading.apply(model, _without(turned, ROUNDING))
@@ -142,6 +160,16 @@ def restored(record: TrialRecord, recipe: Recipe, folder: Path) -> nn.Module:
     else:
         checkpoint.load_weights(model, weights_of(folder, record))
     reading.apply(model, turned)
+    return model
+
+
+def trained_network(record: TrialRecord, recipe: Recipe, folder: Path) -> nn.Module:
+    """The network that was trained for a point, with no knob turned and nothing finished.
+
+    Raises CheckpointError if its weights are gone.
+    """
+    model = build(family.split(Design.from_dict(record.design))[0], recipe.data())
+    checkpoint.load_weights(model, weights_of(folder, record))
     return model
 
 
@@ -163,7 +191,8 @@ def measure_tests(
     groups: dict[tuple[Any, ...], list[TrialRecord]] = {}
     for record in records:
         design = Design.from_dict(record.design)
-        others = Design.of(design.variant, design.architecture, _without(design.values, (STEPS,)))
+        alike = () if _is_of_its_steps(design, {}) else (STEPS,)
+        others = Design.of(design.variant, design.architecture, _without(design.values, alike))
         own = record.key if record.point != "read" else ()
         groups.setdefault((record.number, others, own), []).append(record)
     for group in groups.values():
@@ -185,22 +214,28 @@ def measure_tests(
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What the points of one combination are read from, and the number of the first of them."""
+    """What the points of one combination are read from, and the number of the first of them.
+
+    named : what their designs say though nobody turned it
+    """
 
     model: nn.Module
     record: TrialRecord
     combination: Combination
     first: int
     knobs: Knobs = field(default_factory=dict)
+    named: Knobs = field(default_factory=dict)
 
     def point(self, index: int, **outcome: Any) -> TrialRecord:
         """The record of a number of time steps."""
         steps = self.combination.steps[index]
         design = Design.from_dict(self.record.design)
-        knobs = {**design.values, **self.knobs, **self.combination.values}
+        knobs = {**self.named, **design.values, **self.knobs, **self.combination.values}
         if steps is not None:
             knobs[STEPS] = steps
-        notes = tuple(dict.fromkeys((*self.record.notes, *outcome.pop("notes", ()))))
+        # what finishing said of the training's own point does not hold for this one
+        kept = [one for one in self.record.notes if not one.startswith(f"{design.variant}: ")]
+        notes = tuple(dict.fromkeys((*kept, *outcome.pop("notes", ()))))
         return replace(
             self.record,
             parent=self.record.number,
@@ -238,10 +273,9 @@ def _read_combination(source: _Source, recipe: Recipe, folder: Path) -> list[Tri
 def _outcomes(source: _Source, recipe: Recipe, folder: Path) -> list[dict[str, Any]]:
     """The fields of each record that exist only if all went well."""
     part, combination = recipe.data().validation, source.combination
-    model = copy.deepcopy(source.model)
     steps = [1 if one is None else one for one in combination.steps]
     turned = {**combination.values, **({STEPS: max(steps)} if combination.steps != (None,) else {})}
-    notes = reading.apply(model, turned)
+    model, notes = _turned(source, turned, recipe)
     with machine.fast(model):
         shares = accuracy_by_step(model, part.images, part.labels, device=recipe.device)
     counted = _counted(model, source, steps, recipe, folder)
@@ -265,12 +299,25 @@ def _outcomes(source: _Source, recipe: Recipe, folder: Path) -> list[dict[str, A
     return outcomes
 
 
+def _turned(source: _Source, turned: Knobs, recipe: Recipe) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network of a source with knobs turned, and what must stand beside its figures."""
+    design = Design.from_dict(source.record.design)
+    if family.load(design.variant).finish is None:
+        model = copy.deepcopy(source.model)
+        return model, reading.apply(model, turned)
+    values = {**design.values, **source.knobs, **turned}
+    whole = Design.of(design.variant, design.architecture, values)
+    return finished(source.model, whole, recipe, source.record.seed)
+
+
 def _counted(
     model: nn.Module, source: _Source, steps: Sequence[int], recipe: Recipe, folder: Path
 ) -> _Counted:
     """Counts at each number of steps: cut from those of the most, or made where they cannot be."""
     part, record, found = recipe.data().validation, source.record, _Counted()
+    design = Design.from_dict(record.design)
     is_training = not source.combination.values and not source.knobs
+    is_training = is_training and not _is_of_its_steps(design, {})
     if is_training and record.counts_file is not None:
         whole = ModelCounts.from_dict(json.loads((folder / record.counts_file).read_text()))
         file = record.counts_file
@@ -278,6 +325,7 @@ def _counted(
         whole = held_out_counts(model, part, recipe)
         file = _write(whole, source, source.first + len(steps) - 1, folder)
     draws = getattr(getattr(model, "encoding", None), "coding", "") == "poisson"
+    draws = draws or getattr(model, "coding_kind", "") == "poisson"
     for index, t in enumerate(steps):
         try:
             if draws and t < whole.time_steps:

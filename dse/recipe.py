@@ -69,6 +69,25 @@ def build(design: Design, data: Splits) -> nn.Module:
     return family.load(design.variant).build(design, data.input_shape, data.classes)
 
 
+def finished(
+    model: nn.Module, design: Design, recipe: Recipe, seed: int, *, is_rough: bool = False
+) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network that is measured of a trained one, and what must stand beside its figures.
+
+    It is the trained one itself but for families that say otherwise: see `Variant.finish`.
+    design : with what is turned after the training      seed : of the training
+    Raises BuildFailure if it cannot be.
+    """
+    variant = family.load(design.variant)
+    if variant.finish is None:
+        return model, ()
+    values = family.all_values(design)
+    settings = settings_of(Design.of(design.variant, design.architecture, values), recipe.config)
+    lessons = family.Lessons(recipe.data().train, settings, seed, recipe.device, is_rough)
+    network, notes = variant.finish(model, values, lessons)
+    return network, tuple(f"{design.variant}: {note}" for note in notes)
+
+
 def at_width(design: Design, width: float) -> Design:
     """The same design of another width."""
     return Design.of(design.variant, design.architecture, {**design.values, "width": width})

@@ -35,6 +35,7 @@ from dse.recipe import (
     at_width,
     build,
     checkpoint_file,
+    finished,
     settings_of,
     weights_file,
     weights_of,
@@ -110,7 +111,7 @@ def run_trial(
             _free(folder, place)
         reason = f"{type(failure).__name__}: {failure}"
         outcome = {"state": "failed", "reason": reason}
-    notes = (*recipe.data().notes, *resumable.notes)
+    notes = (*recipe.data().notes, *resumable.notes, *outcome.pop("notes", ()))
     return TrialRecord(
         number=number,
         variant=design.variant,
@@ -130,9 +131,11 @@ def measure_test(record: TrialRecord, recipe: Recipe, folder: Path) -> dict[str,
     Raises CheckpointError if its weights are gone.
     """
     data = recipe.data()
-    model = build(Design.from_dict(record.design), data)
+    design = Design.from_dict(record.design)
+    model = build(design, data)
     checkpoint.load_weights(model, weights_of(folder, record))
-    return _accuracy(model, data.test, recipe.device)
+    network, _ = finished(model, design, recipe, record.seed)
+    return _accuracy(network, data.test, recipe.device)
 
 
 def unpriced(design: Design, recipe: Recipe) -> dict[str, tuple[str, ...]]:
@@ -147,27 +150,44 @@ def unpriced(design: Design, recipe: Recipe) -> dict[str, tuple[str, ...]]:
     with torch.no_grad():
         for _ in range(SETTLING_PASSES):
             model.train()(images)
+    model, _ = finished(model.eval(), design, recipe, 0, is_rough=True)
     counts = admit(count(model, images), recipe.config.allow_uncounted)
     return missing(counts, recipe.config.hardware)
 
 
 def measured(
-    model: nn.Module, recipe: Recipe, folder: Path, place: str, clock: Clock
+    trained: nn.Module,
+    design: Design,
+    seed: int,
+    recipe: Recipe,
+    folder: Path,
+    place: str,
+    clock: Clock,
 ) -> dict[str, Any]:
-    """Metrics, energy and counts of a trained network, as a record has them.
+    """Metrics, energy, counts and notes of a trained network, as a record has them.
 
+    Of a family that is finished after the training (`Variant.finish`) they are of the finished
+    network, and `source_accuracy` is that of the trained one.
     place : below `trials/`, where its counts go
     Raises TrialFailure as `run_trial` notes it.
     """
     data = recipe.data()
+    model, notes = finished(trained, design, recipe, seed)
+    source = {}
+    if model is not trained:
+        accuracy = _accuracy(trained, data.validation, recipe.device)["accuracy"]
+        source = {"source_accuracy": accuracy}
     validation = _accuracy(model, data.validation, recipe.device)
     clock.phase("evaluate")
     counts = held_out_counts(model, data.validation, recipe)
     clock.phase("count")
     counts_file = Path("trials") / place / "counts.json"
     write_atomically(_made(folder / counts_file), json.dumps(counts.to_dict()) + "\n")
+    found = _found(model, validation, counts, recipe)
     return {
-        **_found(model, validation, counts, recipe),
+        **found,
+        "metrics": {**found["metrics"], **source},
+        "notes": notes,
         "counts_file": str(counts_file),
         "computed": {"products": machine.route(model), "neurons": kernel.build()},
     }
@@ -260,14 +280,14 @@ def _trained(
         if not result.is_current:
             continue
         whole = model.largest if isinstance(model, Slimmable) else model
-        look = functools.cache(functools.partial(_standing, whole, result, recipe))
+        look = functools.cache(functools.partial(_standing, whole, design, seed, result, recipe))
         reason = judge(result.epoch, look)
         if reason is not None:
             clock.phase("train")
             return {"state": "stopped", "reason": reason, **look()}
     clock.phase("train")
     network = save_networks(model, folder, place)
-    return measured(network, recipe, folder, place, clock)
+    return measured(network, design, seed, recipe, folder, place, clock)
 
 
 def save_networks(model: nn.Module, folder: Path, place: str) -> nn.Module:
@@ -294,10 +314,16 @@ def trainee(design: Design, recipe: Recipe) -> nn.Module:
     return Slimmable(lambda width: build(at_width(design, width), recipe.data()), widths)
 
 
-def _standing(model: nn.Module, result: EpochResult, recipe: Recipe) -> dict[str, Any]:
-    """How a training stands after an epoch; no random generator moves."""
+def _standing(
+    trained: nn.Module, design: Design, seed: int, result: EpochResult, recipe: Recipe
+) -> dict[str, Any]:
+    """How a training stands after an epoch; no random generator moves.
+
+    The accuracy is that of what is trained, the counts are those of what is measured in the end.
+    """
     part = recipe.data().validation
     with undisturbed(torch.device(recipe.device)):
+        model, _ = finished(trained, design, recipe, seed, is_rough=True)
         counts = held_out_counts(model, part, recipe, RUNG_SAMPLES)
     validation = {"accuracy": result.validation_accuracy, "samples": len(part)}
     found = _found(model, validation, counts, recipe)

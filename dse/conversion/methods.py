@@ -20,6 +20,7 @@ Threshold = Literal[
     "mmse",
     "rate-norm",
     "distribution",
+    "unit",
 ]
 Initial = Literal[
     "zero",

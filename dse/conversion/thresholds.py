@@ -48,6 +48,7 @@ class Level:
     height: float = 1.0
 
 
+UNIT = "unit"  # 1 in every layer, whatever flows: where only kinds of operations matter
 Rule = Callable[[Seen], Level]
 
 
@@ -58,6 +59,8 @@ def level(rule: str, seen: Seen, scale: float) -> Level:
     allow, or a scale that is not above 0.
     """
     where = seen.node.where
+    if rule == UNIT:
+        return Level(seen.after.new_ones(()))
     if not (math.isfinite(scale) and scale > 0):
         raise ConversionFailure(f"threshold_scale {scale}: must be finite and above 0")
     if not bool(seen.after.isfinite().all()):

@@ -48,6 +48,7 @@ class SourceNetwork(nn.Module):
         ]
         layers.append(_inflow(readout, [real_synapse(readout)]))
         self.layers = nn.Sequential(*layers)
+        self.classes = readout.c_out
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stub
 
     def forward(self, images: Tensor) -> Tensor:

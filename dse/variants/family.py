@@ -16,7 +16,30 @@ from energy_models.errors import nearest
 if TYPE_CHECKING:
     from torch import nn
 
+    from dse.data.splits import Part
     from dse.networks.network import Penalties
+    from dse.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What a trained network is finished with.
+
+    part : the training data, in an order that does not change
+    settings : how it was trained      seed : of the training
+    is_rough : as fast as can be, where only kinds of operations matter
+    """
+
+    part: Part
+    settings: TrainingSettings
+    seed: int
+    device: str
+    is_rough: bool = False
+
+
+Finish = Callable[
+    ["nn.Module", Mapping[str, KnobValue], Lessons], tuple["nn.Module", tuple[str, ...]]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +52,11 @@ class Variant:
     readings : the knobs that may be turned after the training; what each does stands in
         `dse.networks.reading`. One that is also a knob of the training takes its value there, the
         others their default, as long as nobody turns them
+    finish : (trained network, all knobs and readings, lessons) -> the network that is measured, and
+        what must stand beside its figures; the trained one stays as it is. None: what was trained
+        is what is measured, and readings turn it
+    depends_on_time_steps : with `finish`: whether fewer steps are another network, and not the
+        start of this one
     """
 
     name: str
@@ -37,6 +65,8 @@ class Variant:
     build: Callable[[Design, tuple[int, ...], int], nn.Module]
     takes_events: bool = False
     readings: tuple[Knob, ...] = ()
+    finish: Finish | None = None
+    depends_on_time_steps: Callable[[Mapping[str, KnobValue]], bool] = lambda knobs: False
 
     def knob(self, name: str) -> Knob | None:
         """The knob of that name, or None."""
@@ -147,6 +177,13 @@ def split(design: Design) -> tuple[Design, dict[str, KnobValue]]:
     built = {name: value for name, value in design.knobs if name not in later}
     turned = {name: value for name, value in design.knobs if name in later}
     return Design.of(design.variant, design.architecture, built), turned
+
+
+def all_values(design: Design) -> dict[str, KnobValue]:
+    """The value of every knob and reading of a design, turned or not."""
+    variant = load(design.variant)
+    readings = {knob.name: knob.default for knob in variant.readings}
+    return readings | {knob.name: knob.default for knob in variant.knobs} | design.values
 
 
 def names() -> list[str]:

@@ -12,7 +12,7 @@ from dse.counting.count import count
 from dse.design import Design
 from dse.errors import TrialFailure
 from dse.pricing import price
-from dse.recipe import Recipe, build
+from dse.recipe import Recipe, build, finished
 from dse.trial import COUNT_SAMPLES, run_trial
 from dse.variants import family
 from reports.record import TrialRecord
@@ -43,6 +43,11 @@ MANY = {
         {"time_steps": 1, "initial_potential": 0.5, "pool": "currents"},
     ),
     "s2nn": ({}, {"shortcut": "add"}, {"threshold": 0.1, "pool": "currents"}),
+    "converted": (
+        {"time_steps": 4},
+        {"time_steps": 2, "activation": "relu", "pooling": "max"},
+        {"time_steps": 1, "activation": "clipped"},
+    ),
 }
 SLACK = 1e-9
 
@@ -79,6 +84,7 @@ def test_networks_of_random_weights_cost_what_the_bounds_say(
         with torch.no_grad():
             for _ in range(20):  # norms are those of the data
                 model.train()(images)
+        model, _ = finished(model.eval(), design, given, 0)
         counts = count(model, images)
         layers = [row for row in counts.layers if row.operands]
         assert all(row.operands[0].nonzero > 0 or row.input_kind == "unit" for row in layers)
@@ -91,7 +97,7 @@ def test_networks_of_random_weights_cost_what_the_bounds_say(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["ann", "bnn", "snn", "s2nn", "qann"])
+@pytest.mark.parametrize("variant", ["ann", "bnn", "snn", "s2nn", "qann", "converted"])
 def test_trained_networks_cost_what_the_bounds_say(variant: str, tmp_path: Path) -> None:
     given = recipe()
     design = Design.of(variant, "convnet", {"width": 0.2, "learning_rate": 0.01})

@@ -20,6 +20,7 @@ ARCHITECTURES = [
     "plif-fashion-mnist",
     "resnet18",
     "resnet20",
+    "vgg16",
     "vgg7",
     "vgg9",
 ]

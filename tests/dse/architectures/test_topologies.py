@@ -47,7 +47,8 @@ def test_lenet_with_a_pencil() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "layers"), [("vgg7", 7), ("vgg9", 9), ("resnet20", 20), ("resnet18", 18)]
+    ("name", "layers"),
+    [("vgg7", 7), ("vgg9", 9), ("vgg16", 16), ("resnet20", 20), ("resnet18", 18)],
 )
 @pytest.mark.parametrize("shape", [CIFAR, FASHION, (1, 8, 8), (1, 1, 1)])
 def test_names_say_the_number_of_weight_layers(

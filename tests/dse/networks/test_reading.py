@@ -25,8 +25,8 @@ def neuron(**more: object) -> IntegrateFire:
 
 
 def test_every_knob_that_a_family_lists_does_something() -> None:
-    listed = {knob.name for name in family.names() for knob in family.load(name).readings}
-    assert listed == set(TURNED)
+    turned = [one for one in map(family.load, family.names()) if one.finish is None]
+    assert {knob.name for one in turned for knob in one.readings} == set(TURNED)
 
 
 @pytest.mark.parametrize("learned", ["none", "both"])
