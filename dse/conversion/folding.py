@@ -59,9 +59,14 @@ def scaling(norm: nn.BatchNorm2d) -> nn.Conv2d:
 
 
 def by_channel(factor: Tensor) -> nn.Conv2d:
-    """A 1x1 synapse of each channel with these weights (C,), in float32, without a bias."""
+    """A 1x1 synapse of each channel with these weights (C,), in float32, without a bias.
+
+    It says that its weights are real: a lone weight looks like a sign times a factor, but this
+    factor does not fold away, as other currents reach the same neurons.
+    """
     channels = factor.numel()
     made = nn.Conv2d(channels, channels, 1, groups=channels, bias=False).to(factor.device)
+    made.weight_bits = 32  # type: ignore[assignment]  # a module may hold a number
     with torch.no_grad():
         made.weight.copy_(factor.reshape(-1, 1, 1, 1))
     return made

@@ -19,7 +19,7 @@ def assumptions_of(row: Row, time_steps: int, *, is_before_spikes: bool) -> Iter
         yield "all inputs were the same value: taken as spikes that always come"
     elif operand.kind == "unit" and max(operand.values) != 1 and row.weight is not None:
         yield f"spikes of height {max(operand.values):g}: the factor folds into the weight"
-    if row.weight is not None and row.weight_is_binary and row.has_lone_weights:
+    if row.weight is not None and row.has_binary_weights and row.has_lone_weights:
         yield "no output channel has two weights that are not zero: binary by definition"
     is_repeated = len(row.calls) == time_steps or row.is_time_folded
     if time_steps > 1 and is_before_spikes and operand.step is None and is_repeated:

@@ -169,7 +169,7 @@ class Ledger:
         totals = {name: np.zeros(sum(self.batches)) for name in ("mac", "ac", "graded", "binary")}
         stops = np.cumsum(self.batches)
         for row in rows:
-            classify = Classifier(row.left, row.right, row.weight, row.weight_is_binary)
+            classify = Classifier(row.left, row.right, row.weight, row.has_binary_weights)
             if not row.has_samples:
                 return {}
             for batch, pairs in enumerate(row.by_sample):
@@ -203,7 +203,7 @@ def _uncounted(calls: list[tuple[str, tuple[tuple[int, ...], ...]]]) -> Uncounte
 def _layer(
     row: Row, samples: int, time_steps: int, *, is_before_spikes: bool, has_one_batch: bool
 ) -> LayerCounts:
-    classify = Classifier(row.left, row.right, row.weight, row.weight_is_binary)
+    classify = Classifier(row.left, row.right, row.weight, row.has_binary_weights)
     by_call = [
         [(classify.totals(pairs), nonzero) for pairs, nonzero in call.slots()]
         for call in row.calls.values()

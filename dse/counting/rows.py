@@ -96,6 +96,12 @@ class Row:
         by_weight, by_data = (bits if type(bits) is int and bits > 0 else None for bits in found)
         self.declared_bits = (by_weight or weight, by_data or data)
 
+    @property
+    def has_binary_weights(self) -> bool:
+        """One size a channel; a lone weight is one unless its layer says that it has more bits."""
+        is_said_real = self.has_lone_weights and (self.declared_bits[0] or 1) > 1
+        return self.weight_is_binary and not is_said_real
+
     def see_weight(self, weight: Weight) -> None:
         """Add what the weight held at one call."""
         self.weight_is_binary &= weight.is_binary
