@@ -13,6 +13,7 @@ DseError
 │   ├── NotFiniteError     a value that flows, or a weight, is NaN or infinite
 │   └── ExpansionRefused   a fused operator in a form whose hidden products nobody knows
 ├── CheckpointError        weights that cannot be read or written
+├── InterchangeFailure     a network that a file format cannot say, or a file that cannot be read
 └── TrialFailure           an expected failure of one trial: it becomes a record, the sweep goes on
     ├── BuildFailure       a design that cannot be built
     │   └── ConversionFailure  a trained network that cannot be converted
@@ -83,6 +84,10 @@ class ExpansionRefused(TracingError):
 
 class CheckpointError(DseError):
     """Weights, or a training under way, that cannot be read or written."""
+
+
+class InterchangeFailure(DseError):
+    """A network that a file format of others cannot say, or such a file that cannot be read."""
 
 
 class TrialFailure(DseError):

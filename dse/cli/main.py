@@ -12,6 +12,7 @@ from dse.cli import (
     count,
     dashboard,
     energy,
+    export,
     hardware,
     report,
     rerun,
@@ -72,6 +73,7 @@ app.command("report")(report.report)
 app.command("dashboard")(dashboard.dashboard)
 app.command("count")(count.count)
 app.command("energy")(energy.energy)
+app.command("export")(export.export)
 app.command("hardware")(hardware.hardware)
 app.command("validate")(validate.validate)
 app.command("sweeps")(sweeps.sweeps)
