@@ -49,6 +49,21 @@ def with_values(synapse: Synapse, weight: Tensor, bias: Tensor | None) -> Synaps
     return made
 
 
+def worthy(synapse: Synapse, worth: Tensor | None) -> Tensor:
+    """The weights of a synapse whose inputs are spikes of some worth: W <- W worth."""
+    weight = synapse.weight
+    if worth is None:
+        return weight
+    if worth.dim() == 0:
+        return weight * worth
+    if isinstance(synapse, nn.Linear):
+        return weight * worth
+    groups = synapse.groups
+    by_output = worth.reshape(groups, 1, -1)  # each group reads its own channels
+    by_output = by_output.expand(groups, weight.shape[0] // groups, -1).reshape(weight.shape[:2])
+    return weight * by_output[:, :, None, None]
+
+
 def scaling(norm: nn.BatchNorm2d) -> nn.Conv2d:
     """A batch-norm as a 1x1 synapse of each channel."""
     factor, offset = factor_and_offset(norm)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from dse.errors import ConversionFailure
 from energy_models.errors import nearest
@@ -14,6 +14,7 @@ Threshold = Literal[
     "max",
     "percentile",
     "percentile-by-channel",
+    "model-based",
     "bound",
     "bound-or-percentile",
     "spike-norm",
@@ -71,7 +72,7 @@ class Method:
         return (
             self.shifts
             or self.initial.startswith(("training-set", "mean-residual"))
-            or self.threshold in ("spike-norm", "mmse", "distribution")
+            or self.threshold in ("mmse", "distribution")
             or self.calibration != "none"
             or self.noisy_epochs > 0
             or self.tuning != "none"
@@ -138,7 +139,7 @@ _METHODS = (
     Method(
         "dual-phase",
         "trained on with noisy quantisation, then potentials and weights are fitted layer by layer",
-        "Wang, Zhang, Chen and Qu, IJCAI 2022",
+        "Wang, Lian, Zhang, Cui, Yan and Tang, arXiv:2205.07473, 2022",
         threshold="bound-or-percentile",
         initial="half",
         calibration="dual-phase",
@@ -168,6 +169,7 @@ _METHODS = (
         "thresholds of least squared error by channel, and mean errors moved into biases",
         "Li, Deng, Dong, Gong and Gu, ICML 2021",
         threshold="mmse",
+        shifts=True,
         calibration="bias",
     ),
     Method(
@@ -204,3 +206,34 @@ def load(name: str) -> Method:
     if name not in METHODS:
         raise ConversionFailure(f'method "{name}": unknown.{nearest(name, METHODS)}')
     return METHODS[name]
+
+
+def adjusted(method: Method, **values: object) -> Method:
+    """A method with some parts of another kind; None leaves a part as it is.
+
+    Raises ConversionFailure for a kind that a part does not have.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    found = replace(method, **given)  # type: ignore[arg-type]
+    refuse_unknown(found)
+    return found
+
+
+def refuse_unknown(method: Method) -> None:
+    """Raise ConversionFailure for a kind of part that nobody has made."""
+    for part, kinds in _PARTS.items():
+        kind = getattr(method, part)
+        if kind not in kinds:
+            raise ConversionFailure(
+                f'{part} "{kind}": must be one of {", ".join(kinds)}.{nearest(str(kind), kinds)}'
+            )
+
+
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "threshold": get_args(Threshold),
+    "initial": get_args(Initial),
+    "coding": get_args(Coding),
+    "reset": ("soft", "hard"),
+    "calibration": get_args(Calibration),
+    "tuning": get_args(Tuning),
+}

@@ -18,6 +18,8 @@ from dse.errors import ConversionFailure
 from dse.neurons.clipped import Clipped
 
 _MMSE_GRID = 100
+_QUANTILES = 100
+_HIGHEST = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +27,18 @@ class Seen:
     """What flows at an activation of the ANN and at its place in the spiking network.
 
     before, after : (N, ...) into the activation and out of it
-    currents : () -> (T, N, ...) into the neurons, from the layers that are converted already
     percentile : 0..100
+    learned : a threshold that was found before, for the rules `rate-norm` and `spike-norm`
+    ceiling : the largest current that spikes could cause, None where currents enter synapses
     """
 
     node: Node
     before: Tensor
     after: Tensor
-    currents: Callable[[], Tensor]
     time_steps: int
     percentile: float
+    learned: Tensor | None = None
+    ceiling: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +67,7 @@ def level(rule: str, seen: Seen, scale: float) -> Level:
         return Level(seen.after.new_ones(()))
     if not (math.isfinite(scale) and scale > 0):
         raise ConversionFailure(f"threshold_scale {scale}: must be finite and above 0")
-    if not bool(seen.after.isfinite().all()):
-        raise ConversionFailure(f"{where}: an activation of the ANN is NaN or infinite")
-    if not bool((seen.after > 0).any()):
-        raise ConversionFailure(
-            f"{where}: dead layer: no activation is above 0 on {len(seen.after)} images: it can "
-            "have no threshold"
-        )
+    refuse_dead(seen.node, seen.after)
     found = RULES[rule](seen)
     threshold = found.threshold
     if threshold.dim() == 1:  # a channel that is never active fires as its layer does
@@ -80,6 +78,17 @@ def level(rule: str, seen: Seen, scale: float) -> Level:
             "and above 0; a percentile wants to be higher"
         )
     return Level(threshold * scale, found.height)
+
+
+def refuse_dead(node: Node, after: Tensor) -> None:
+    """Raise ConversionFailure for activations (N, ...) of which none is above 0, or not finite."""
+    if not bool(after.isfinite().all()):
+        raise ConversionFailure(f"{node.where}: an activation of the ANN is NaN or infinite")
+    if not bool((after > 0).any()):
+        raise ConversionFailure(
+            f"{node.where}: dead layer: no activation is above 0 on {len(after)} images: it can "
+            "have no threshold"
+        )
 
 
 def clip_floor(values: Tensor, threshold: Tensor, time_steps: int, initial: float = 0.0) -> Tensor:
@@ -138,23 +147,62 @@ def _own_bound(seen: Seen) -> Tensor | None:
     return None if upper is None else seen.after.new_tensor(float(upper))
 
 
-def _spike_norm(seen: Seen) -> Level:
-    """Sengupta et al., Frontiers in Neuroscience 2019: the largest current at any step."""
-    return Level(seen.currents().max())
+def _learned(seen: Seen) -> Level:
+    assert seen.learned is not None
+    return Level(seen.learned)
+
+
+def _model_based(seen: Seen) -> Level:
+    """Diehl et al., IJCNN 2015: what a neuron gets if all its excitatory inputs spike at once."""
+    if seen.ceiling is None:
+        raise ConversionFailure(
+            f"{seen.node.where}: rule model-based: some synapses before it take currents, which "
+            "have no largest value: must all take spikes; or take another rule, as max"
+        )
+    return Level(seen.ceiling)
 
 
 def _mmse(seen: Seen) -> Level:
     """Li et al., ICML 2021: the threshold of least squared error, of each channel, from a grid."""
-    channels = seen.after.transpose(0, 1).flatten(1)
+    # what neurons get are currents: an activation that is quantised itself shows only levels
+    channels, currents = (one.transpose(0, 1).flatten(1) for one in (seen.after, seen.before))
     largest = channels.max(1).values
     best, error = largest.clone(), torch.full_like(largest, math.inf)
     for index in range(1, _MMSE_GRID + 1):
         tried = largest * index / _MMSE_GRID
         safe = tried.clamp_min(torch.finfo(tried.dtype).tiny)[:, None]
-        missed = (channels - clip_floor(channels, safe, seen.time_steps)).square().mean(1)
+        missed = (channels - clip_floor(currents, safe, seen.time_steps)).square().mean(1)
         is_better = missed < error
         best, error = torch.where(is_better, tried, best), torch.where(is_better, missed, error)
     return Level(best)
+
+
+def _distribution(seen: Seen) -> Level:
+    """A threshold and a height that give the mean of the clipped ReLU, and the least squared error.
+
+    After Datta and Beerel, DATE 2022, whose search was not read. With mu the bound, or else the
+    percentile: the threshold is one of `_QUANTILES` of the activations clip(z, 0, mu), the height
+    makes the mean over the samples of the staircase of T steps theirs, but is at most
+    `_HIGHEST`; where it must be more, the means come as near as they can. Of thresholds whose
+    means are as near, that of the least squared error is taken.
+    """
+    bound = _bound_or_percentile(seen).threshold
+    values = seen.before.relu().minimum(bound).flatten()
+    active = values[values > 0]
+    places = torch.linspace(0, 1, _QUANTILES + 1, device=values.device)[1:] * (len(active) - 1)
+    best, smallest = Level(bound), (math.inf, math.inf)
+    for threshold in active.sort().values[places.long()].unique():
+        stairs = clip_floor(values, threshold, seen.time_steps)
+        if not bool(stairs.any()):
+            continue
+        height = min(_HIGHEST, float(values.mean() / stairs.mean()))
+        missed = values - height * stairs
+        # equal means are equal up to rounding only
+        apart = round(float(missed.mean().abs() / values.mean()), 4)
+        found = apart, float(missed.square().mean())
+        if found < smallest:
+            best, smallest = Level(threshold, height), found
+    return best
 
 
 RULES: Mapping[str, Rule] = MappingProxyType(
@@ -164,7 +212,10 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "percentile-by-channel": _percentile_by_channel,
         "bound": _bound,
         "bound-or-percentile": _bound_or_percentile,
-        "spike-norm": _spike_norm,
+        "model-based": _model_based,
+        "spike-norm": _learned,
+        "rate-norm": _learned,
         "mmse": _mmse,
+        "distribution": _distribution,
     }
 )

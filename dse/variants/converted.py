@@ -89,6 +89,8 @@ THRESHOLD_RULE = Knob(
         "bound-or-percentile",
         "spike-norm",
         "mmse",
+        "rate-norm",
+        "model-based",
     ),
 )
 PERCENTILE = Knob(
@@ -163,15 +165,25 @@ def finish(
     """The spiking network of a trained source; see `Variant.finish`."""
     import torch
 
+    from dse.conversion import convert as conversion
     from dse.conversion import methods
-    from dse.conversion.convert import adjusted, convert
 
     method = _method(knobs)
     if lessons.is_rough:
         rough = methods.load("normalise-percentile")
-        method = adjusted(rough, coding=method.coding, threshold="unit")
+        method = methods.adjusted(rough, coding=method.coding, threshold="unit")
     images = torch.from_numpy(lessons.part.images[:CALIBRATION_SAMPLES]).to(lessons.device)
-    converted = convert(model.to(lessons.device), images, method, int(knobs["time_steps"]))
+    teaching = conversion.Lessons(
+        lessons.part.images,
+        lessons.part.labels,
+        lessons.settings.batch_size,
+        lessons.settings.learning_rate,
+        lessons.seed,
+        lessons.device,
+    )
+    converted = conversion.convert(
+        model.to(lessons.device), images, method, int(knobs["time_steps"]), lessons=teaching
+    )
     return converted.network, converted.notes
 
 
@@ -183,7 +195,6 @@ def depends_on_time_steps(knobs: Mapping[str, KnobValue]) -> bool:
 def _method(knobs: Mapping[str, KnobValue]) -> Method:
     """The method of a design, with what its knobs say otherwise."""
     from dse.conversion import methods
-    from dse.conversion.convert import adjusted
 
     method = methods.load(str(knobs["method"]))
     said = {
@@ -195,7 +206,9 @@ def _method(knobs: Mapping[str, KnobValue]) -> Method:
         )
     }
     scale = method.threshold_scale * float(knobs["threshold_scale"])
-    return adjusted(method, **said, percentile=float(knobs["percentile"]), threshold_scale=scale)
+    return methods.adjusted(
+        method, **said, percentile=float(knobs["percentile"]), threshold_scale=scale
+    )
 
 
 VARIANT = Variant(
