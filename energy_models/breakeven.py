@@ -93,11 +93,17 @@ class BreakEven:
 
 
 def break_even(
-    counts: ModelCounts, profile: HardwareProfile, opponent: Baseline | str
+    counts: ModelCounts,
+    profile: HardwareProfile,
+    opponent: Baseline | str,
+    *,
+    ann: ModelCounts | None = None,
 ) -> BreakEven:
     """The spike rates at which a network on a profile costs as much as its ANN.
 
     opponent : a baseline, or the name of the profile on which the ANN runs
+    ann : counts of the ANN, where it has not the layers of the network; there is then no rate by
+        layer. None = the ANN of the same shape
 
     A layer is a row of products with the neurons that it feeds, against its row of the ANN: static
     and fixed terms of a chip belong to no layer. Neurons fed by several rows belong to the last.
@@ -105,6 +111,11 @@ def break_even(
     hardware, name = _hardware_of(opponent)
     if hardware is None:
         return BreakEven(profile.name, name, _none("(network)", "the ANN has no price"), ())
+    if ann is not None:
+        ours, theirs = (_Side(counts, profile, _network_pj), _Side(ann, hardware, _network_pj))
+        return BreakEven(
+            profile.name, name, _crossing("(network)", counts.layers, ours, theirs), ()
+        )
     try:
         ann = ann_of(counts)
     except CountsError as error:

@@ -36,7 +36,7 @@ WIDTH_INCH = 7.0  # two columns of a journal page
 _INK, _PALE, _GRID = "#22262b", "#b9c0c8", "#e4e7eb"
 _CLOSEST = (0.035, 0.035)  # a name needs so much room, in parts of the axes
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "font.size": 9,
@@ -72,8 +72,8 @@ def variant_style(variant: str, variants: Sequence[str]) -> tuple[str, str]:
 
 def draw_front(facts: FrontFacts, *, title: str, notes: Sequence[str] = ()) -> Figure:
     """The front as a staircase through full-coloured points, dominated points pale."""
-    with mpl.rc_context(_STYLE):
-        figure, panel, axes = _canvas(4.4, title, notes)
+    with mpl.rc_context(STYLE):
+        figure, panel, axes = canvas(4.4, title, notes)
         axes.grid(True, which="major")
         axes.plot(*zip(*facts.line, strict=True), color=_INK, linewidth=1.1, zorder=2)
         for variant in facts.variants:
@@ -98,8 +98,8 @@ def draw_families(
 
     The design that was selected of its family is full, the others are hollow.
     """
-    with mpl.rc_context(_STYLE):
-        figure, panel, axes = _canvas(3.8, title, notes)
+    with mpl.rc_context(STYLE):
+        figure, panel, axes = canvas(3.8, title, notes)
         axes.grid(True, which="major")
         for point in points:
             colour, marker = variant_style(point.variant, variants)
@@ -113,7 +113,7 @@ def draw_families(
         if all(point.energy > 0 for point in points):
             low, high = _limits(Axis("", "min", 1.0, True), [end for end in ends if end > 0])
             axes.set(xscale="log")
-            _log_ticks(axes.xaxis, high / low)
+            log_ticks(axes.xaxis, high / low)
             axes.set(xlim=(low, high))
         axes.set(xlabel=x_label, ylabel="Test accuracy (%)")
         present = {point.variant for point in points}
@@ -124,8 +124,8 @@ def draw_families(
 
 def draw_history(facts: HistoryFacts, *, title: str, notes: Sequence[str] = ()) -> Figure:
     """Hypervolume after each trial, as steps."""
-    with mpl.rc_context(_STYLE):
-        figure, _, axes = _canvas(2.9, title, notes)
+    with mpl.rc_context(STYLE):
+        figure, _, axes = canvas(2.9, title, notes)
         axes.grid(True)
         axes.step(facts.numbers, facts.volumes, where="post", color=COLOURS[0], linewidth=1.6)
         axes.plot(facts.numbers[-1], facts.volumes[-1], "o", color=COLOURS[0], ms=5)
@@ -136,8 +136,8 @@ def draw_history(facts: HistoryFacts, *, title: str, notes: Sequence[str] = ()) 
 
 def draw_parallel(facts: ParallelFacts, *, title: str, notes: Sequence[str] = ()) -> Figure:
     """One line a front point, one upright axis a knob or objective."""
-    with mpl.rc_context(_STYLE):
-        figure, panel, axes = _canvas(3.8, title, notes)
+    with mpl.rc_context(STYLE):
+        figure, panel, axes = canvas(3.8, title, notes)
         for line in facts.lines:
             colour, marker = variant_style(line.variant, facts.variants)
             axes.plot(line.positions, color=colour, marker=marker, ms=5, alpha=0.85, lw=1.2)
@@ -164,8 +164,8 @@ def draw_parallel(facts: ParallelFacts, *, title: str, notes: Sequence[str] = ()
 
 def draw_layers(facts: LayerFacts, *, notes: Sequence[str] = ()) -> Figure:
     """Horizontal bars, the first layer on top, components stacked by colour and hatch."""
-    with mpl.rc_context(_STYLE):
-        figure, panel, axes = _canvas(1.5 + 0.3 * len(facts.layers), facts.title, notes)
+    with mpl.rc_context(STYLE):
+        figure, panel, axes = canvas(1.5 + 0.3 * len(facts.layers), facts.title, notes)
         axes.grid(True, axis="x")
         heights = range(len(facts.layers))
         left = [0.0] * len(facts.layers)
@@ -212,7 +212,7 @@ def save(
         "pdf": dict.fromkeys(("CreationDate", "Creator", "Producer")),
     }
     paths = []
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # one layout for all
         for kind in kinds:
@@ -229,7 +229,7 @@ def inline_svg(svg: str, prefix: str) -> str:
     return re.sub(r'(url\(|href=")#', rf"\1#{prefix}-", element)
 
 
-def _canvas(
+def canvas(
     height: float, title: str, notes: Sequence[str]
 ) -> tuple[Figure, Figure | SubFigure, Axes]:
     """A figure, the part of it that is drawn on, and its axes; notes stand below that part."""
@@ -273,7 +273,7 @@ def _scale(axes: Axes, facts: FrontFacts) -> None:
         low, high = _limits(axis, values)
         if axis.is_log:
             getattr(axes, f"set_{side}scale")("log")
-            _log_ticks(getattr(axes, f"{side}axis"), high / low)
+            log_ticks(getattr(axes, f"{side}axis"), high / low)
         getattr(axes, f"set_{side}lim")(low, high)
 
 
@@ -286,7 +286,7 @@ def _limits(axis: Axis, values: Sequence[float]) -> tuple[float, float]:
     return low - step, high + step
 
 
-def _log_ticks(axis: Any, ratio: float) -> None:
+def log_ticks(axis: Any, ratio: float) -> None:
     if ratio < 5:
         axis.set_major_locator(MaxNLocator(5))
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -231,17 +231,10 @@ def _render(
     found: Evidence | None,
     compared: Sequence[Family],
 ) -> str:
-    environment = Environment(
-        loader=PackageLoader("reports", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     points = front(data.records, data.objectives)
     shares = None if found is None else found.front_probability
     columns = front_columns(points, data.profile_names, data.units, shares)
-    return environment.get_template("page.html.j2").render(
+    return template("page.html.j2").render(
         data=data,
         summary=summary(data.records, data.objectives, data.units),
         states=state_counts(data.records),
@@ -273,6 +266,18 @@ def _render(
         ),
         opponents=[_opponent(opponent, data.units) for opponent in data.opponents],
     )
+
+
+def template(name: str) -> Template:
+    """A page of this room; every text that it is given is escaped."""
+    environment = Environment(
+        loader=PackageLoader("reports", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
 
 
 def _opponent(opponent: Opponent, units: EnergyUnits) -> dict[str, Any]:

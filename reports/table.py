@@ -36,7 +36,7 @@ def trials_frame(
         }
         for record in sorted(records, key=lambda record: record.key)
     ]
-    return _frame(rows, (*columns(records), "on_front", *added, "command"))
+    return frame(rows, (*columns(records), "on_front", *added, "command"))
 
 
 def pareto_frame(
@@ -67,13 +67,13 @@ def layers_frame(layers: LayersOfPoints) -> pd.DataFrame:
         for profile, parts in profiles.items()
         for row in parts
     ]
-    return _frame(rows, ("number", "reading", "profile", "layer", "component", "energy_pj"))
+    return frame(rows, ("number", "reading", "profile", "layer", "component", "energy_pj"))
 
 
 def families_frame(rows: Sequence[Family]) -> pd.DataFrame:
     """One row a design: means over seeds, `..._sd` their sample standard deviations."""
     cells = [_family(row) for row in rows]
-    return _frame(cells, tuple(dict.fromkeys(_names(cells))))
+    return frame(cells, tuple(dict.fromkeys(_names(cells))))
 
 
 def _family(row: Family) -> dict[str, Scalar]:
@@ -110,7 +110,8 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
 
 
-def _frame(rows: Sequence[Mapping[str, Scalar]], names: Sequence[str]) -> pd.DataFrame:
+def frame(rows: Sequence[Mapping[str, Scalar]], names: Sequence[str]) -> pd.DataFrame:
+    """Rows with these columns, each of the type of its values; what a row lacks is empty."""
     columns = {name: [row.get(name) for row in rows] for name in names}
     return pd.DataFrame(
         {name: pd.Series(values, dtype=_dtype(values)) for name, values in columns.items()}

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dse.cli import (
+    convert,
     count,
     dashboard,
     energy,
@@ -35,6 +36,8 @@ First steps:
   dse run quickstart                 train a small sweep, write a report (about 2 minutes)
 
   dse energy net.py:build --input 1,3,32,32 --hardware cmos45-fp32
+
+  dse convert net.py:build --weights w.safetensors --data cifar10
 
   dse hardware                       the price lists, with their sources
 
@@ -71,6 +74,7 @@ app.command("status")(status.status)
 app.command("rerun")(rerun.rerun)
 app.command("report")(report.report)
 app.command("dashboard")(dashboard.dashboard)
+app.command("convert")(convert.convert)
 app.command("count")(count.count)
 app.command("energy")(energy.energy)
 app.command("export")(export.export)

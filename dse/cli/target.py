@@ -173,18 +173,9 @@ def own_model(
     The callable takes no arguments and returns a module, or a module and a batch.
     Raises TargetError if that is not so.
     """
-    build = _callable(target)
-    import torch
-    from torch import Tensor, nn
+    model, batch = _made(target)
+    from torch import Tensor
 
-    torch.manual_seed(0)  # the weights of a model that brings none
-    made = build if isinstance(build, nn.Module) else _built(build, target)
-    model, batch = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-    if not isinstance(model, nn.Module):
-        raise TargetError(
-            f"{target}: returned {type(model).__name__}; it must return a torch.nn.Module, or a "
-            "module and a batch"
-        )
     note = "input: the batch that the model came with"
     if data is not None and input_shape is not None:
         raise TargetError("--data and --input: give one of them")
@@ -208,6 +199,31 @@ def own_model(
     else:
         batch = batch.to(where)
     return OwnModel(model.to(where), batch, note)
+
+
+def built_model(target: str) -> nn.Module:
+    """The model that `file.py:callable` or `package.module:callable` returns, without its batch.
+
+    Raises TargetError if it returns none.
+    """
+    return _made(target)[0]
+
+
+def _made(target: str) -> tuple[nn.Module, Any]:
+    """A model and the batch that it brings, None if it brings none."""
+    build = _callable(target)
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)  # the weights of a model that brings none
+    made = build if isinstance(build, nn.Module) else _built(build, target)
+    model, batch = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(model, nn.Module):
+        raise TargetError(
+            f"{target}: returned {type(model).__name__}; it must return a torch.nn.Module, or a "
+            "module and a batch"
+        )
+    return model, batch
 
 
 def pick_device(name: str) -> str:

@@ -129,7 +129,7 @@ def _calling_line() -> str:
     """The innermost line outside of PyTorch and of this package."""
     own = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    while frame is not None and frame.f_code is not trace.__code__:  # who traces made no layer
         file = frame.f_code.co_filename
         if not file.startswith(own) and not file.startswith("<"):
             return f"{Path(file).name}:{frame.f_lineno}"

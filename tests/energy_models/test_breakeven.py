@@ -250,6 +250,18 @@ def test_static_power_alone_can_cost_more_than_the_ann(bent: HardwareProfile) ->
     assert crossing.reason == "never: dearer with no spike at all"
 
 
+def test_an_ann_whose_layers_are_others_is_met_by_the_network_alone() -> None:
+    counts = network(layer(), neurons())
+    profile = load_profile(FP32)
+    same = break_even(counts, profile, FP32, ann=ann_of(counts))
+    assert same.network == break_even(counts, profile, FP32).network
+    assert same.layers == ()
+    # twice the layers of the ANN: twice the rate
+    twice = network(layer("a"), layer("b"))
+    doubled = break_even(network(layer()), profile, FP32, ann=ann_of(twice)).network
+    assert doubled.rate == pytest.approx(2 * found(network(layer()), FP32).network.rate)
+
+
 def test_document() -> None:
     document = found(network(), "cmos45-fp16", "cmos45-fp16").to_dict()
     crossing = {
