@@ -36,6 +36,7 @@ def methods(
     percentile: float | None,
     initial: str | None,
     coding: str | None,
+    epochs: int | None,
 ) -> tuple[Method, ...]:
     """The methods that are asked for, with their parts replaced.
 
@@ -70,10 +71,18 @@ def methods(
     changes = {name: value for name, (_, value, _) in parts.items() if value is not None}
     if percentile is not None:
         changes["percentile"] = percentile  # type: ignore[assignment]  # the one that is no word
-    return tuple(
+    found = (
         replace(known.METHODS[one], **changes)  # type: ignore[arg-type]  # checked above
         for one in dict.fromkeys(wanted)
     )
+    return tuple(one if epochs is None else _of_epochs(one, epochs) for one in found)
+
+
+def _of_epochs(method: Method, epochs: int) -> Method:
+    """A method that trains on for so long; another one as it is."""
+    names = ("noisy_epochs", "tuning_epochs")
+    trains = {name: epochs for name in names if getattr(method, name) > 0}
+    return replace(method, **trains)  # type: ignore[arg-type]
 
 
 def steps(text: str) -> tuple[int, ...]:

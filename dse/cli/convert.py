@@ -41,6 +41,7 @@ class Asked:
     hardware: tuple[str, ...]
     calibration_samples: int
     counted_samples: int
+    learning_rate: float
     seed: int
     out: Path
 
@@ -88,6 +89,14 @@ def convert(
     samples: Annotated[
         int, typer.Option(min=1, help="validation images for operations and errors of layers")
     ] = 64,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="of the methods that train on; published ones take 30 to 300"),
+    ] = None,
+    learning_rate: Annotated[
+        float,
+        typer.Option(min=1e-6, max=1.0, help="peak of the training that made the model"),
+    ] = 0.01,
     hardware: Annotated[
         str, typer.Option(help="profiles with commas; each prices the network and its ANN")
     ] = "cmos45-fp32,cmos45-int8",
@@ -120,11 +129,12 @@ def convert(
     folder = Path("conversions") / name if out is None else out
     asked = Asked(
         name,
-        asking.methods(method, threshold_rule, percentile, initial, coding),
+        asking.methods(method, threshold_rule, percentile, initial, coding, epochs),
         asking.steps(steps),
         asking.hardware(hardware),
         calibration_samples,
         samples,
+        learning_rate,
         seed,
         folder,
     )
@@ -198,6 +208,7 @@ def _compared(model: nn.Module, data: Splits, target: str, asked: Asked, device:
             hardware=asked.hardware,
             calibration_samples=asked.calibration_samples,
             counted_samples=asked.counted_samples,
+            learning_rate=asked.learning_rate,
             device=device,
             seed=asked.seed,
             on_reading=tell,

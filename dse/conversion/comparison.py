@@ -11,10 +11,16 @@ from torch import Tensor, nn
 from dse.conversion.convert import Converted, convert
 from dse.conversion.graph import trace
 from dse.conversion.layererrors import layer_errors
+from dse.conversion.lessons import (
+    BATCH_SIZE,
+    CALIBRATION_SAMPLES,
+    LEARNING_RATE,
+    Lessons,
+    calibration_images,
+)
 from dse.conversion.methods import METHODS, Method
 from dse.conversion.network import ConvertedNetwork, Neurons
 from dse.counting.count import count
-from dse.data import stratify
 from dse.data.splits import Part, Splits
 from dse.errors import ConversionFailure, TracingError, TrialFailure
 from dse.training.evaluation import accuracy_by_step, undisturbed
@@ -30,9 +36,7 @@ from energy_models.baselines import ann_of
 from energy_models.truncation import truncated
 from reports.conversion import Comparison, MethodReadings, Rate, Reading, Source
 
-CALIBRATION_SAMPLES = 512
 COUNTED_SAMPLES = 64
-_CALIBRATION = 30  # of the key of a draw
 _BATCH = 32  # samples that are counted at once
 _UNPUBLISHED = ("name", "title", "source", "is_reconstruction")  # what is no part of a recipe
 
@@ -50,6 +54,8 @@ def compare(
     hardware: Sequence[str],
     calibration_samples: int = CALIBRATION_SAMPLES,
     counted_samples: int = COUNTED_SAMPLES,
+    learning_rate: float = LEARNING_RATE,
+    batch_size: int = BATCH_SIZE,
     device: str = "cpu",
     seed: int = 0,
     on_reading: OnReading = lambda method, time_steps: None,
@@ -63,6 +69,8 @@ def compare(
     name, target : what the comparison and its model are called
     calibration_samples : training images, a stratified draw; all, if there are not so many
     counted_samples : of the validation images, the first, for operations and errors of layers
+    learning_rate, batch_size : of the training that made the model; methods that train on take a
+        share of the rate
     on_reading : told of every T of a method before it is read
 
     Raises ConversionFailure for a model that no method can convert, and for classes that are not
@@ -75,7 +83,10 @@ def compare(
     counted = first_images(data.validation, counted_samples).to(device_)
     activations = check_source(model, data, counted[:2])
     ann = _ann_counts(model, counted)
-    job = _Job(data, tuple(sorted(set(steps))), calibration, counted, profiles, ann, device_, seed)
+    train = data.train
+    lessons = Lessons(train.images, train.labels, batch_size, learning_rate, seed, device_)
+    times = tuple(sorted(set(steps)))
+    job = _Job(data, times, calibration, counted, profiles, ann, device_, seed, lessons)
     return Comparison(
         name=name,
         data=data.name,
@@ -98,12 +109,6 @@ def compare(
         notes=data.notes,
         methods=tuple(job.method(model, one, on_reading) for one in methods),
     )
-
-
-def calibration_images(part: Part, samples: int, seed: int) -> Tensor:
-    """So many images of a part, a stratified draw, or all of them; (N, C, H, W)."""
-    places = stratify.draw(part.labels, min(samples, len(part)), (seed, _CALIBRATION))
-    return torch.tensor(part.images[places])
 
 
 def first_images(part: Part, samples: int) -> Tensor:
@@ -178,6 +183,7 @@ class _Job:
     ann: ModelCounts | None
     device: torch.device
     seed: int
+    lessons: Lessons
 
     def method(self, model: nn.Module, method: Method, on_reading: OnReading) -> MethodReadings:
         read = self._each_step if method.depends_on_time_steps else self._one_pass
@@ -210,7 +216,7 @@ class _Job:
 
     def _converted(self, model: nn.Module, method: Method, time_steps: int) -> Converted:
         """The one place where a network is converted."""
-        return convert(model, self.calibration, method, time_steps)
+        return convert(model, self.calibration, method, time_steps, lessons=self.lessons)
 
     def _each_step(
         self, model: nn.Module, method: Method, on_reading: OnReading

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dse.conversion.methods import Method
+from dse.data import stratify
+from dse.data.splits import Part
 from dse.errors import ConversionFailure
 from dse.training.evaluation import Values, accuracy, undisturbed
 from dse.training.loop import train
@@ -16,6 +18,10 @@ from dse.training.settings import TrainingSettings
 # of the peak of the source's own training: a larger step would lose weights that are good already
 RATE_SHARE = 0.1
 _GRAD_CLIP = 5.0
+# of a source of which nobody says how it was trained
+LEARNING_RATE, BATCH_SIZE = 0.01, 64
+CALIBRATION_SAMPLES = 512
+_CALIBRATION = 30  # of the key of a draw
 _LOOKED_AT = 1000  # images that tell how a training went
 
 
@@ -34,6 +40,12 @@ class Lessons:
     learning_rate: float
     seed: int
     device: str | torch.device = "cpu"
+
+
+def calibration_images(part: Part, samples: int, seed: int) -> Tensor:
+    """So many images of a part, a stratified draw, or all of them; (N, C, H, W)."""
+    places = stratify.draw(part.labels, min(samples, len(part)), (seed, _CALIBRATION))
+    return torch.tensor(part.images[places])
 
 
 def refuse_missing(method: Method, lessons: Lessons | None) -> None:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from dse.networks.source import Pool
 
 AS_THE_METHOD = "method"
-CALIBRATION_SAMPLES = 512
 
 TIME_STEPS = Knob(
     "time_steps", "int", 32, "steps T for which each sample is shown; readings go up to it", 1, 1024
@@ -163,16 +162,15 @@ def finish(
     model: nn.Module, knobs: Mapping[str, KnobValue], lessons: Lessons
 ) -> tuple[nn.Module, tuple[str, ...]]:
     """The spiking network of a trained source; see `Variant.finish`."""
-    import torch
-
     from dse.conversion import convert as conversion
     from dse.conversion import methods
+    from dse.conversion.lessons import CALIBRATION_SAMPLES, calibration_images
 
     method = _method(knobs)
     if lessons.is_rough:
         rough = methods.load("normalise-percentile")
         method = methods.adjusted(rough, coding=method.coding, threshold="unit")
-    images = torch.from_numpy(lessons.part.images[:CALIBRATION_SAMPLES]).to(lessons.device)
+    images = calibration_images(lessons.part, CALIBRATION_SAMPLES, lessons.seed)
     teaching = conversion.Lessons(
         lessons.part.images,
         lessons.part.labels,
@@ -182,7 +180,11 @@ def finish(
         lessons.device,
     )
     converted = conversion.convert(
-        model.to(lessons.device), images, method, int(knobs["time_steps"]), lessons=teaching
+        model.to(lessons.device),
+        images.to(lessons.device),
+        method,
+        int(knobs["time_steps"]),
+        lessons=teaching,
     )
     return converted.network, converted.notes
 

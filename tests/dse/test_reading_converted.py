@@ -11,6 +11,7 @@ import torch
 from dse import inventory
 from dse.confirming import fine_tune
 from dse.conversion.convert import convert
+from dse.conversion.lessons import CALIBRATION_SAMPLES, calibration_images
 from dse.conversion.methods import METHODS
 from dse.design import Design
 from dse.networks.source import SourceNetwork
@@ -18,7 +19,6 @@ from dse.reading import combinations, measure_tests, read, restored, trained_net
 from dse.recipe import Recipe, weights_file
 from dse.training.evaluation import accuracy
 from dse.trial import held_out_counts, measure_test, run_trial
-from dse.variants.converted import CALIBRATION_SAMPLES
 from reports.record import TrialRecord
 
 EVERYTHING = "evaluate={time_steps: [2, 4], method: [icsnn-2, normalise-percentile, opi]}"
@@ -58,7 +58,7 @@ def test_each_number_of_steps_is_read_from_a_conversion_for_it(tmp_path: Path) -
     ]
     data = given.data()
     source = trained_network(record, given, tmp_path)
-    images = torch.from_numpy(data.train.images[:CALIBRATION_SAMPLES])
+    images = calibration_images(data.train, CALIBRATION_SAMPLES, record.seed)
     for point, (method, steps) in zip(points, said, strict=True):
         assert point.state == "complete", point.reason
         by_hand = convert(source, images, METHODS[method], steps).network

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from dse import count
-from dse.conversion.comparison import calibration_images, compare
+from dse.conversion.comparison import compare
 from dse.conversion.convert import convert
+from dse.conversion.lessons import calibration_images
 from dse.conversion.methods import METHODS
 from dse.data import splits
 from dse.errors import ConversionFailure
