@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from dse import own
+from dse.cli import target as targets
 from dse.cli.pricelist import profile_names
 from dse.errors import HardwareError, TargetError
 from energy_models.errors import nearest
@@ -20,12 +21,14 @@ _MOST_STEPS = 4096
 
 
 def name(target: str) -> str:
-    """`net` of `folder/net.py:build`, `mine` of `package.mine:build`."""
+    """`net` of `folder/net.py:build`, `mine` of `package.mine:build`, `r-17` of `runs/r#17`."""
+    if targets.is_point(target):
+        return Path(target.replace("#", "-")).name
     place, colon, _ = target.rpartition(":")
     if not colon:
         raise TargetError(
             f'target "{target}": must be a model of yours, as file.py:callable or '
-            "package.module:callable"
+            "package.module:callable, or a point, as RUN#17"
         )
     return Path(place).stem if place.endswith(".py") else place.rpartition(".")[2]
 
@@ -119,10 +122,21 @@ def hardware(names: str) -> tuple[str, ...]:
     return found
 
 
-def check_places(data: str, weights: Path | None) -> None:
+def check_places(target: str, data: str | None, weights: Path | None) -> None:
     """Look for files before anything is run."""
     from dse.data import splits
 
+    if targets.is_point(target):
+        if data is not None or weights is not None:
+            raise TargetError(
+                f"{target}: has its own: --data and --weights are for a model of yours"
+            )
+        return
+    if data is None:
+        raise TargetError(
+            f"{target}: what shall it run on? Give --data NAME: {', '.join(splits.names())}, or a "
+            "file.npz of yours"
+        )
     if own.is_file(data):
         problem = own.data_problem(data)
         if problem is not None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dse.data.splits import Splits
     from reports.conversion import Comparison
 
+_UNKNOWN_PEAK = 0.01  # learning rate, of a model of which nobody says how it was trained
 _VALIDATION = 0.2  # of the training images, as `dse count --data` holds them out
 
 
@@ -51,12 +52,17 @@ def convert(
         str,
         typer.Argument(
             metavar="TARGET",
-            help="your trained PyTorch model: file.py:callable or package.module:callable",
+            help="your trained PyTorch model, as file.py:callable or package.module:callable; or a "
+            "point of a run, RUN#17, of family converted",
         ),
     ],
     data: Annotated[
-        str, typer.Option("--data", help="digits, mnist, fashion-mnist, cifar10, or your file.npz")
-    ],
+        str | None,
+        typer.Option(
+            "--data",
+            help="digits, mnist, fashion-mnist, cifar10, or your file.npz; of a point: its own",
+        ),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(help="its weights, as safetensors; default: as the callable returns it"),
@@ -94,9 +100,13 @@ def convert(
         typer.Option(min=1, help="of the methods that train on; published ones take 30 to 300"),
     ] = None,
     learning_rate: Annotated[
-        float,
-        typer.Option(min=1e-6, max=1.0, help="peak of the training that made the model"),
-    ] = 0.01,
+        float | None,
+        typer.Option(
+            min=1e-6,
+            max=1.0,
+            help="peak of the training that made the model; default: 0.01, or that of the point",
+        ),
+    ] = None,
     hardware: Annotated[
         str, typer.Option(help="profiles with commas; each prices the network and its ANN")
     ] = "cmos45-fp32,cmos45-int8",
@@ -118,6 +128,8 @@ def convert(
 
       dse convert net.py:build --data mine.npz --method opi --threshold-rule percentile
 
+      dse convert runs/conversion_fashion_mnist#3 --method all --steps 1,2,4,8
+
     Save weights with safetensors.torch.save_file(model.state_dict(), "w.safetensors").
 
     It writes conversion.html (accuracy, spikes, operations and energy against T, errors by layer),
@@ -134,16 +146,22 @@ def convert(
         asking.hardware(hardware),
         calibration_samples,
         samples,
-        learning_rate,
+        _UNKNOWN_PEAK if learning_rate is None else learning_rate,
         seed,
         folder,
     )
     asking.refuse_foreign(folder)
-    asking.check_places(data, weights)
+    asking.check_places(target, data, weights)
     device = targets.pick_device(device)
-    model = _model(target, weights)
-    made = _compared(model, _splits(data, data_dir, seed), target, asked, device)
-    said = "as the model was built" if weights is None else str(weights)
+    if data is None:
+        said = f"those of {target}"
+        model, splits, peak = _of_point(target, data_dir, device)
+    else:
+        said = "as the model was built" if weights is None else str(weights)
+        model, splits, peak = _model(target, weights), _splits(data, data_dir, seed), _UNKNOWN_PEAK
+    if learning_rate is None:
+        asked = replace(asked, learning_rate=peak)
+    made = _compared(model, splits, target, asked, device)
     comparison = replace(made, settings={"weights": said, **made.settings})
     page = _written(comparison, asked.out)
     if as_json:
@@ -172,6 +190,24 @@ def _model(target: str, weights: Path | None) -> nn.Module:
     except ConversionFailure as error:
         raise TargetError(_of_target(target, error)) from error
     return model
+
+
+def _of_point(point: str, data_dir: Path | None, device: str) -> tuple[nn.Module, Splits, float]:
+    """The trained source network of a point, its data, and the peak of its learning rate.
+
+    Raises TargetError for a point of another family, or without weights.
+    """
+    folder, record = targets.open_point(point)
+    if record.variant != "converted" or record.state != "complete":
+        raise TargetError(
+            f'point "{point}": is {record.state}, of family {record.variant}: must be complete, '
+            "and of family converted, whose source network is plain"
+        )
+    from dse.reading import trained_network
+
+    recipe = targets.recipe_of(folder, data_dir, device)
+    model = trained_network(record, recipe, folder.path)
+    return model, recipe.data(), float(record.design["knobs"]["learning_rate"])
 
 
 def _splits(data: str, data_dir: Path | None, seed: int) -> Splits:

@@ -33,24 +33,18 @@ def export(
     otherwise. What NIR cannot say at all is refused by name; ends with 1, also if --check finds
     another spike. Needs .venv/bin/pip install '.[nir]'.
     """
-    from dse import inventory
-
     folder, record = targets.open_point(point)
     if record.state != "complete":
         raise TargetError(f'point "{point}": is {record.state}: must be complete, with weights')
-    config = inventory.load_begun(folder.sweep_file)
     import torch
 
     from dse.interchange import nirfile
     from dse.interchange.checking import check as compare
     from dse.interchange.networks import describe
     from dse.reading import restored
-    from dse.recipe import Recipe
 
     torch.set_num_threads(1)  # as in the sweep: sums change their order with the threads
-    kept = folder.settings().get("data_dir")
-    recipe = Recipe(config, data_dir or (Path(kept) if kept else None))
-    folder.refuse_changed({}, recipe.fingerprints())
+    recipe = targets.recipe_of(folder, data_dir)
     model = restored(record, recipe, folder.path)
     data = recipe.data()
     graph = describe(model, data.input_shape[-3:])

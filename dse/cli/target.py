@@ -22,6 +22,8 @@ from reports.record import TrialRecord
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from dse.recipe import Recipe
+
 _BATCH = 32  # samples in one pass over a data set
 _POINT = re.compile(r"(?P<run>.+)#(?P<number>\d+)(\.(?P<reading>[1-9]\d*))?")
 
@@ -50,6 +52,26 @@ def open_run(run: str) -> RunFolder:
         f'run "{run}": no such run: there is no sweep.yaml in {run} or runs/{run}. '
         "`dse run SWEEP` makes one"
     )
+
+
+def is_point(target: str) -> bool:
+    """Does it look like `RUN#17`?"""
+    return _POINT.fullmatch(target) is not None
+
+
+def recipe_of(folder: RunFolder, data_dir: Path | None, device: str = "cpu") -> Recipe:
+    """What the trainings of a run have in common, with the data set where it was, or elsewhere.
+
+    Raises RunFolderError if data or model of the user's own have changed.
+    """
+    from dse import inventory
+    from dse.recipe import Recipe
+
+    config = inventory.load_begun(folder.sweep_file)
+    kept = folder.settings().get("data_dir")
+    recipe = Recipe(config, data_dir or (Path(kept) if kept else None), device)
+    folder.refuse_changed({}, recipe.fingerprints())
+    return recipe
 
 
 def open_point(point: str) -> tuple[RunFolder, TrialRecord]:
@@ -98,7 +120,7 @@ def counts_of(
     Raises TargetError if the model cannot be had, or an admitted operator did not occur.
     """
     is_file = target.endswith(".json")
-    if is_file or _POINT.fullmatch(target):
+    if is_file or is_point(target):
         if input_shape or data or time_steps or reading != "tensor":
             raise TargetError(
                 f"{target}: its counts are stored; --input, --data, --time-steps and --reading "

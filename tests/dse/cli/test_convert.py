@@ -154,3 +154,22 @@ def test_a_dead_layer_is_a_failure_with_its_name(folder):
     assert done.returncode == 1
     assert "no result: opi: 2: dead layer" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_point_of_a_run_is_converted_by_all_that_is_asked_for(folder):
+    done = dse(
+        "run", "smoke", "--set", "variants=[converted]", "--set", "space={width: 0.25}",
+        "--set", "budget={trials: 1}", "--set", "training.epochs=2", "--no-report",
+        "--set", "data.samples=400", "--out", "r", folder=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    done = dse("convert", "r#0", "--method", "opi,icsnn-2", "--steps", "2,8", folder=folder)
+    assert done.returncode == 0, done.stderr
+    document = json.loads((folder / "conversions/r-0/conversion.json").read_text())
+    assert [one["name"] for one in document["methods"]] == ["opi", "icsnn-2"]
+    assert document["settings"]["weights"] == "those of r#0"
+    record = json.loads((folder / "r/records.jsonl").read_text())
+    assert document["source"]["validation"] == record["metrics"]["source_accuracy"]
+    done = dse("convert", "r#0", "--data", "digits", folder=folder)
+    assert done.returncode == 2
+    assert "r#0: has its own: --data and --weights are for a model of yours" in done.stderr
