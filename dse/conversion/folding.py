@@ -67,20 +67,21 @@ def worthy(synapse: Synapse, worth: Tensor | None) -> Tensor:
 def scaling(norm: nn.BatchNorm2d) -> nn.Conv2d:
     """A batch-norm as a 1x1 synapse of each channel."""
     factor, offset = factor_and_offset(norm)
-    made = by_channel(factor)
+    assert norm.running_mean is not None
+    made = by_channel(factor.to(norm.running_mean.dtype))
     with torch.no_grad():
         made.bias = nn.Parameter(offset.to(made.weight))
     return made
 
 
 def by_channel(factor: Tensor) -> nn.Conv2d:
-    """A 1x1 synapse of each channel with these weights (C,), in float32, without a bias.
+    """A 1x1 synapse of each channel with these weights (C,), without a bias.
 
     It says that its weights are real: a lone weight looks like a sign times a factor, but this
     factor does not fold away, as other currents reach the same neurons.
     """
     channels = factor.numel()
-    made = nn.Conv2d(channels, channels, 1, groups=channels, bias=False).to(factor.device)
+    made = nn.Conv2d(channels, channels, 1, groups=channels, bias=False).to(factor)
     made.weight_bits = 32  # type: ignore[assignment]  # a module may hold a number
     with torch.no_grad():
         made.weight.copy_(factor.reshape(-1, 1, 1, 1))
