@@ -175,11 +175,13 @@ def convert(
 
 def _model(target: str, weights: Path | None) -> nn.Module:
     """The user's model with its weights, whose layers can be converted."""
+    from dse.conversion import lines
     from dse.conversion.graph import trace
     from dse.errors import CheckpointError
     from dse.training.checkpoint import load_weights
 
-    model = targets.built_model(target)
+    with lines.noted():
+        model = targets.built_model(target)
     if weights is not None:
         try:
             load_weights(model, weights)

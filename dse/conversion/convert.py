@@ -12,6 +12,7 @@ from dse.conversion import noisy, rate_norm, tuning
 from dse.conversion.converted import Converted, ConvertedLayer
 from dse.conversion.graph import Graph, trace
 from dse.conversion.lessons import Lessons, refuse_missing
+from dse.conversion.lines import line_of
 from dse.conversion.methods import Method, adjusted, refuse_unknown
 from dse.conversion.walk import Walk
 from dse.errors import ConversionFailure
@@ -91,21 +92,30 @@ def refuse_other_function(model: nn.Module, images: Tensor) -> None:
 
     In float64: in float32 activations that are quantised jump at what batch-norm folded rounds.
     """
+    dtypes = {one.dtype for one in model.parameters() if one.is_floating_point()}
+    if dtypes - {images.dtype}:
+        raise ConversionFailure(
+            f"{type(model).__name__}: images of {images.dtype}: must be of the dtype of its "
+            f"weights, {', '.join(sorted(map(str, dtypes)))}"
+        )
     few = images[:32].double()
     exact = copy.deepcopy(model).double().eval()
     try:
         wanted = exact(few)
-        found = trace(exact).run(few)
-    except (RuntimeError, ValueError, IndexError) as error:
+    except Exception as error:  # whatever the model's own code does with these images
+        what = (str(error) or repr(error)).splitlines()[0]
         raise ConversionFailure(
             f"{type(model).__name__}: cannot run on images of shape {tuple(few.shape[1:])}: "
-            f"{str(error).splitlines()[0]}"
+            f"{what}{line_of(error)}"
         ) from error
     if not bool(wanted.isfinite().all()):
         raise ConversionFailure(f"{type(model).__name__}: its logits are NaN or infinite")
     scale = float(wanted.abs().max()) + 1e-12
+    hidden = f"{type(model).__name__}: its layers were found, and "
+    seen = "something between them cannot be seen, as a view that moves values between samples"
+    try:
+        found = trace(exact).run(few)
+    except RuntimeError as error:
+        raise ConversionFailure(f"{hidden}do not fit one another: {error}; {seen}") from error
     if found.shape != wanted.shape or float((found - wanted).abs().max()) > 1e-6 * scale:
-        raise ConversionFailure(
-            f"{type(model).__name__}: its layers were found, and give other logits than the model: "
-            "something between them cannot be seen"
-        )
+        raise ConversionFailure(f"{hidden}give other logits than the model: {seen}")

@@ -41,6 +41,8 @@ def with_values(synapse: Synapse, weight: Tensor, bias: Tensor | None) -> Synaps
     else:
         made = nn.Linear(synapse.in_features, synapse.out_features, bias=bias is not None)
     made = made.to(synapse.weight)  # its device and dtype
+    if hasattr(synapse, "weight_bits"):
+        made.weight_bits = synapse.weight_bits
     with torch.no_grad():
         made.weight.copy_(weight)
         if bias is not None and made.bias is not None:

@@ -5,24 +5,27 @@ The model is traced by torch.fx. What cannot be converted is named, with the lin
 
 from __future__ import annotations
 
+import copy
 import itertools
 import operator
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import fx, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from dse.conversion.folding import folded, scaling
+from dse.conversion.lines import calling_line, forward_at, line_of, made_at
+from dse.conversion.nodes import Graph, Kind, Node, compute
+from dse.conversion.shape import pruned, refuse_shape, refuse_weights, relu_before_pool
 from dse.errors import ConversionFailure
 from dse.neurons.clipped import Clipped
 
-Kind = Literal["input", "synapse", "activation", "average", "max", "flatten", "add"]
+__all__ = ["KNOWN", "Graph", "Kind", "Node", "compute", "trace"]
+
 _RELUS = (nn.ReLU, nn.ReLU6, nn.Hardtanh, Clipped)
 _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -31,86 +34,40 @@ _LEAVES = (*_RELUS, *_NOTHING, *_NORMS)
 KNOWN = "Conv2d, Linear, BatchNorm, ReLU, average and max pooling, flatten, dropout and sums"
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One step of the computation.
-
-    name : path of the module, or the name that the tracer gave      inputs : names of nodes
-    module : of a synapse (batch-norm folded in), an activation or a pool
-    line : of the model, `file.py:12`
-    """
-
-    name: str
-    kind: Kind
-    inputs: tuple[str, ...] = ()
-    module: nn.Module | None = None
-    line: str = ""
-
-    @property
-    def where(self) -> str:
-        """For messages."""
-        return f"{self.name} ({self.line})" if self.line else self.name
-
-
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """Nodes in the order of computation: the first is the input, the last gives the logits."""
-
-    nodes: tuple[Node, ...]
-    notes: tuple[str, ...] = ()
-
-    def activations(self) -> list[Node]:
-        """The nodes whose place neurons take."""
-        return [node for node in self.nodes if node.kind == "activation"]
-
-    def run(
-        self, images: Tensor, see: Callable[[Node, Tensor, Tensor], None] | None = None
-    ) -> Tensor:
-        """Logits of the ANN that this is; see : told of every activation, its input and output."""
-        values: dict[str, Tensor] = {self.nodes[0].name: images}
-        for node in self.nodes[1:]:
-            inputs = [values[name] for name in node.inputs]
-            values[node.name] = compute(node, inputs)
-            if see is not None and node.kind == "activation":
-                see(node, inputs[0], values[node.name])
-        return values[self.nodes[-1].name]
-
-
-def compute(node: Node, inputs: Sequence[Tensor]) -> Tensor:
-    """What a node makes of its inputs, in the ANN."""
-    if node.kind == "flatten":
-        return inputs[0].flatten(1)
-    if node.kind == "add":
-        return torch.stack(list(inputs)).sum(0) if len(inputs) > 2 else inputs[0] + inputs[1]
-    assert node.module is not None
-    found: Tensor = node.module(inputs[0])
-    return found
-
-
 def trace(model: nn.Module) -> Graph:
     """The nodes of a model in evaluation mode, whose weights are copied; batch-norm is folded.
 
     Raises ConversionFailure, with every mistake, for a model that is not made of `KNOWN`, or
     whose forward pass depends on its data; and for weights that are not finite.
     """
+    _refuse_without_weights(model)
     flags = [(module, module.training) for module in model.modules()]
     try:
-        tracer = _Tracer()
-        traced = tracer.trace(model.eval())
-    except ConversionFailure:
-        raise
-    except Exception as error:
+        traced = _Tracer().trace(model.eval())
+    except Exception as error:  # whatever the model's own code does with what is no tensor
+        what = (str(error) or repr(error)).splitlines()[0]
         raise ConversionFailure(
-            f"{type(model).__name__}: cannot be traced: {str(error).splitlines()[0] or error!r}"
-            f"{_line_of(error)}; its forward pass must not depend on the values"
+            f"{type(model).__name__}: cannot be traced: {what}{line_of(error)}; its forward pass "
+            "must not depend on the data or on their shape"
         ) from error
     finally:
         for module, was_training in flags:
             module.training = was_training
-    builder = _Builder(model, traced)
-    graph = builder.build()
-    _refuse_not_finite(graph)
+    graph = _Builder(model, traced).build()
+    refuse_weights(graph)
     return graph
+
+
+def _refuse_without_weights(model: nn.Module) -> None:
+    """Raise ConversionFailure where weights have no values, or too few digits to be scaled."""
+    problems = []
+    for name, value in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if isinstance(value, UninitializedParameter | UninitializedBuffer) or value.is_meta:
+            problems.append(f"{name}: has no values: must have run once")
+        elif value.is_floating_point() and value.dtype not in (torch.float32, torch.float64):
+            problems.append(f"{name}: {value.dtype}: must be torch.float32 or torch.float64")
+    if problems:
+        raise ConversionFailure("\n".join(problems))
 
 
 class _Tracer(fx.Tracer):
@@ -121,32 +78,13 @@ class _Tracer(fx.Tracer):
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(*args, **kwargs)
-        node.meta["line"] = _calling_line()
+        line = calling_line(trace.__code__)
+        if not line and node.op == "call_module":
+            line = made_at(self.root.get_submodule(str(node.target)))
+        if not line and node.op == "output":
+            line = forward_at(self.root)
+        node.meta["line"] = line
         return node
-
-
-def _calling_line() -> str:
-    """The innermost line outside of PyTorch and of this package."""
-    own = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not trace.__code__:  # who traces made no layer
-        file = frame.f_code.co_filename
-        if not file.startswith(own) and not file.startswith("<"):
-            return f"{Path(file).name}:{frame.f_lineno}"
-        frame = frame.f_back
-    return ""
-
-
-def _line_of(error: BaseException) -> str:
-    """The innermost line of the traceback outside of PyTorch and of this package."""
-    own = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
-    found, step = "", error.__traceback__
-    while step is not None:
-        file = step.tb_frame.f_code.co_filename
-        if not file.startswith(own) and not file.startswith("<"):
-            found = f" ({Path(file).name}:{step.tb_lineno})"
-        step = step.tb_next
-    return found
 
 
 @dataclass(slots=True)
@@ -159,29 +97,35 @@ class _Builder:
     names: dict[fx.Node, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    refused: set[fx.Node] = field(default_factory=set)
+    last: str = ""
 
     def build(self) -> Graph:
         for node in self.traced.nodes:
             try:
                 self._take(node)
             except _Refused as error:
-                where = " ".join(part for part in (_called(node), _at(node)) if part)
-                self.problems.append(f"{where}: {error}")
-                self._alias(node, _first(node))
+                # what follows is looked at all the same, as if it were not there
+                inputs = node.all_input_nodes
+                if self.refused.isdisjoint(inputs) or not isinstance(error, _Unknown):
+                    where = " ".join(part for part in (_called(node), _at(node)) if part)
+                    self.problems.append(f"{where}: {error}")
+                self.refused.add(node)
+                self._alias(node, next((one for one in inputs if one in self.names), None))
         if self.problems:
             raise ConversionFailure("\n".join(self.problems))
-        nodes = _pruned(list(self.nodes.values()), self.last)
-        nodes = _relu_before_pool(nodes)
-        _refuse_shape(nodes)
+        nodes = pruned(list(self.nodes.values()), self.last)
+        nodes = relu_before_pool(nodes)
+        refuse_shape(nodes)
         return Graph(tuple(nodes), tuple(self.notes))
-
-    last: str = ""
 
     def _take(self, node: fx.Node) -> None:
         if node.op == "output":
             result = node.args[0]
-            if not isinstance(result, fx.Node) or result not in self.names:
+            if not isinstance(result, fx.Node):
                 raise _Refused("the model must return one tensor of logits")
+            if result not in self.names:
+                raise _Unknown("the model must return logits that depend on its input")
             self.last = self.names[result]
         elif node.op == "placeholder":
             if any(one.kind == "input" for one in self.nodes.values()):
@@ -215,7 +159,7 @@ class _Builder:
             low = getattr(module, "min_val", 0.0)
             if low != 0.0:
                 raise _Refused(f"a lower bound of {low}: a firing rate has 0")
-            self._add(node, "activation", (source,), module)
+            self._add(node, "activation", (source,), _apart(module))
         elif isinstance(module, nn.AvgPool2d | nn.AdaptiveAvgPool2d):
             self._add(node, "average", (source,), module)
         elif isinstance(module, nn.MaxPool2d | nn.AdaptiveMaxPool2d):
@@ -233,8 +177,7 @@ class _Builder:
         if norm.running_mean is None:
             raise _Refused("no running statistics: cannot be folded")
         before = self.nodes[source]
-        is_sole = len(_first(node).users) == 1
-        if before.kind == "synapse" and is_sole:
+        if before.kind == "synapse" and self._is_sole_reader(node, source):
             assert isinstance(before.module, nn.Conv2d | nn.Linear)
             self.nodes[source] = replace(before, module=folded(before.module, norm))
             self._alias(node, _first(node))
@@ -247,11 +190,22 @@ class _Builder:
         else:
             raise _Refused("no synapses stand right before this batch-norm: cannot be folded")
 
+    def _is_sole_reader(self, node: fx.Node, source: str) -> bool:
+        """Whether nobody else reads the values of our node, under any of its names."""
+        same = {one for one, name in self.names.items() if name == source}
+        return {user for one in same for user in one.users} <= same | {node}
+
     def _function(self, node: fx.Node) -> None:
         function = node.target
-        if function in (getattr, operator.getitem):
+        if function is operator.getitem and _first(node) in self.refused:
+            self._alias(node, _first(node))
+        elif function is operator.getitem and _first(node) in self.names:
+            raise _Refused("a part of a tensor by its index: must be the whole")
+        elif function in (getattr, operator.getitem):
             return  # of a shape; whoever takes it for a value is refused
-        if function in (F.dropout, F.dropout2d):
+        elif function in (F.dropout, F.dropout2d):
+            if node.args[2] if len(node.args) > 2 else node.kwargs.get("training", True):
+                raise _Refused("active in evaluation as well: must have training=self.training")
             self._alias(node, _first(node))
         elif function in (F.relu, torch.relu):
             self._add(node, "activation", (self._source(node),), nn.ReLU())
@@ -259,7 +213,7 @@ class _Builder:
             self._add(node, "activation", (self._source(node),), nn.ReLU6())
         elif function in (operator.add, torch.add, operator.iadd):
             self._sum(node)
-        elif function is torch.flatten:
+        elif function in (torch.flatten, torch.squeeze):
             self._flatten(node)
         elif function is F.avg_pool2d:
             self._add(node, "average", (self._source(node),), _pool(nn.AvgPool2d, node))
@@ -280,11 +234,11 @@ class _Builder:
             self._add(node, "activation", (self._source(node),), nn.ReLU())
         elif name in ("add", "add_"):
             self._sum(node)
-        elif name in ("flatten", "view", "reshape"):
+        elif name in ("flatten", "view", "reshape", "squeeze"):
             self._flatten(node)
         elif name == "mean":
             self._mean(node)
-        elif name in ("contiguous", "clone"):
+        elif name in ("contiguous", "clone", "detach"):
             self._alias(node, _first(node))
         else:
             raise _Refused(f".{name}() cannot be converted: must be one of {KNOWN}")
@@ -298,10 +252,11 @@ class _Builder:
 
     def _flatten(self, node: fx.Node) -> None:
         if node.target in (torch.flatten, "flatten"):
-            given = (*node.args[1:], *node.kwargs.values())
+            given = (*node.args, *node.kwargs.values())
+            given = tuple(one for one in given if not isinstance(one, fx.Node))
             if given not in ((1,), (1, -1)):
                 raise _Refused("must flatten from dimension 1 to the last")
-        else:
+        elif node.target not in (torch.squeeze, "squeeze"):  # of maps of one pixel, where it is one
             sizes = node.args[1:]
             sizes = tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple) else sizes
             # whether it is a flatten is checked: the logits must be those of the model
@@ -329,7 +284,9 @@ class _Builder:
     ) -> None:
         base = name or str(node.target if node.op == "call_module" else node.name)
         tried = (base if n == 1 else f"{base}#{n}" for n in itertools.count(1))
-        name = next(one for one in tried if one not in self.nodes)
+        # the modules of the network have these names without dots
+        keys = {one.replace(".", "_") for one in self.nodes} | set(dir(nn.ModuleDict))
+        name = next(one for one in tried if one.replace(".", "_") not in keys)
         self.nodes[name] = Node(name, kind, inputs, module, node.meta.get("line", ""))
         self.names[node] = name
 
@@ -339,7 +296,7 @@ class _Builder:
 
     def _name(self, node: Any) -> str:
         if node not in self.names:
-            raise _Refused("what it takes is no output of a layer")
+            raise _Unknown("what it takes is no output of a layer")
         return self.names[node]
 
     def _source(self, node: fx.Node) -> str:
@@ -348,6 +305,19 @@ class _Builder:
 
 class _Refused(Exception):
     """Of one node."""
+
+
+class _Unknown(_Refused):
+    """Something that it takes is nothing that is known; perhaps since that was refused."""
+
+
+def _apart(activation: nn.Module) -> nn.Module:
+    """One that leaves its input as it is."""
+    if not getattr(activation, "inplace", False):
+        return activation
+    made = copy.copy(activation)
+    made.inplace = False  # type: ignore[assignment]  # a flag
+    return made
 
 
 def _first(node: fx.Node) -> Any:
@@ -375,86 +345,3 @@ def _pool(kind: Callable[..., nn.Module], node: fx.Node) -> nn.Module:
         return kind(*node.args[1:], **given)
     except TypeError as error:
         raise _Refused(f"a pool with arguments that are not understood: {error}") from error
-
-
-def _pruned(nodes: Sequence[Node], last: str) -> list[Node]:
-    """Those that the logits depend on."""
-    by_name = {node.name: node for node in nodes}
-    needed, waiting = set(), [last]
-    while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            waiting += by_name[name].inputs
-    return [node for node in nodes if node.name in needed]
-
-
-def _relu_before_pool(nodes: Sequence[Node]) -> list[Node]:
-    """max-pool, ReLU -> ReLU, max-pool: the same function, and spikes are pooled, not currents."""
-    users: dict[str, int] = {}
-    for name in itertools.chain.from_iterable(node.inputs for node in nodes):
-        users[name] = users.get(name, 0) + 1
-    found = list(nodes)
-    for index, node in enumerate(found):
-        if node.kind != "activation":
-            continue
-        place = next(i for i, one in enumerate(found) if one.name == node.inputs[0])
-        pool = found[place]
-        if pool.kind == "max" and users[pool.name] == 1:
-            # each keeps its name for its kind; who read the activation reads the pool now
-            found[place], found[index] = (
-                replace(node, inputs=pool.inputs),
-                replace(pool, inputs=(node.name,)),
-            )
-            for later in range(index + 1, len(found)):
-                inputs = found[later].inputs
-                if node.name in inputs:
-                    renamed = tuple(pool.name if one == node.name else one for one in inputs)
-                    found[later] = replace(found[later], inputs=renamed)
-    return found
-
-
-def _refuse_shape(nodes: Sequence[Node]) -> None:
-    """Raise ConversionFailure unless currents are what comes out, and neurons are somewhere."""
-    by_name: Mapping[str, Node] = {node.name: node for node in nodes}
-    problems = []
-    for node in nodes:
-        if node.kind == "max" and not _is_spiking(by_name, node.inputs[0]):
-            problems.append(f"{node.where}: a max-pool of currents: an activation must come before")
-        if node.kind == "activation" and _is_spiking(by_name, node.inputs[0]):
-            problems.append(
-                f"{node.where}: an activation of an activation: synapses must be between"
-            )
-    if not any(node.kind == "activation" for node in nodes):
-        problems.append("model: has no activation that neurons could take the place of")
-    if not any(node.kind == "input" for node in nodes):
-        problems.append("model: its logits do not depend on its input")
-    elif _is_spiking(by_name, nodes[-1].name):
-        problems.append(
-            f"{nodes[-1].where}: logits must come from synapses, not from an activation"
-        )
-    if problems:
-        raise ConversionFailure("\n".join(problems))
-
-
-def _is_spiking(nodes: Mapping[str, Node], name: str) -> bool:
-    """Whether a value comes from neurons without synapses between."""
-    node = nodes[name]
-    if node.kind in ("average", "max", "flatten"):
-        return _is_spiking(nodes, node.inputs[0])
-    return node.kind == "activation"
-
-
-def _refuse_not_finite(graph: Graph) -> None:
-    broken = [node.where for node in graph.nodes if _has_not_finite(node)]
-    if broken:
-        raise ConversionFailure(
-            "\n".join(f"{where}: a weight is NaN or infinite: must be finite" for where in broken)
-        )
-
-
-def _has_not_finite(node: Node) -> bool:
-    if node.module is None:
-        return False
-    values: Iterator[Tensor] = itertools.chain(node.module.parameters(), node.module.buffers())
-    return any(not bool(value.isfinite().all()) for value in values if value.is_floating_point())

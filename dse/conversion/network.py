@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from dse.conversion.graph import Kind
 from dse.errors import ConversionFailure
 from dse.networks.encoding import Encoding
+from dse.neurons import fused, kernel, through_time
 from dse.neurons.dynamics import Reset
 from dse.neurons.events import neuron_events
 from dse.neurons.spiking import IntegrateFire
@@ -20,7 +22,8 @@ from dse.neurons.surrogates import Surrogate, Triangular
 
 Coding = Literal["direct", "rate", "poisson"]
 Compensation = Literal["none", "start", "end"]
-_ROWS = 1 << 13  # samples times steps that flow at once: more only take memory
+_ROWS = 1 << 11  # samples times steps that flow at once: more only take memory
+_ROWS_CPU = 1 << 8  # or leave the caches: 20 % slower at 2048
 
 
 class Neurons(IntegrateFire):
@@ -54,12 +57,35 @@ class Neurons(IntegrateFire):
         self.register_buffer("drive", torch.zeros(()) if drive is None else drive.detach().clone())
         self.activity: tuple[Tensor, int] | None = None
 
-    def forward(self, currents: Tensor) -> Tensor:
-        """Spikes in {0, 1} of currents; both (T, B, ...)."""
-        threshold = by_channel_of(self.threshold_values, currents.dim() - 2)
-        driven = (currents + self.drive) / threshold
-        first = driven[:1] + self.initial / threshold
-        return super().forward(torch.cat((first, driven[1:])).contiguous())
+    def forward(self, currents: Tensor, *, is_scratch: bool = False) -> Tensor:
+        """Spikes in {0, 1} of currents; both (T, B, ...).
+
+        is_scratch : nobody reads the currents afterwards: they may be overwritten
+        """
+        steps, threshold, initial = len(currents), self.threshold_values, self.initial
+        is_scratch &= currents.stride(0) != 0  # those of one step may stand for all
+        if bool((self.drive != 0).any()):
+            currents = currents.add_(self.drive) if is_scratch else currents + self.drive
+            is_scratch = True
+        if threshold.dim():  # the kernel has one for the layer
+            height = by_channel_of(threshold, currents.dim() - 2)
+            currents = currents.div_(height) if is_scratch else currents / height
+            is_scratch = True
+            initial, threshold = initial / height, torch.ones_like(threshold[0])
+        if initial.dim() or initial.requires_grad:
+            currents = _started(currents, initial, is_scratch=is_scratch)
+            initial = torch.zeros_like(threshold)
+        if not (kernel.takes(currents, steps) and currents.dim() in (3, 5)):
+            return through_time.integrate_fire(
+                currents, self.dynamics, threshold=threshold, initial=initial
+            )
+        form = replace(self.form(), threshold=float(threshold), initial=float(initial))
+        is_same = currents.stride(0) == 0
+        rows = currents[0] if is_same else currents.flatten(0, 1)
+        spikes, _ = fused.stage(
+            rows, form, None, current_steps=1 if is_same else steps, steps=steps, pool=1
+        )
+        return spikes.reshape(currents.shape)
 
     def neuron_events(self, inputs: Tensor, outputs: Tensor) -> dict[str, Any]:
         """As of the neurons; a drive of its own, which no bias holds, is integrated as well."""
@@ -81,6 +107,16 @@ class Neurons(IntegrateFire):
         return f"thresholds={thresholds}, reset={self.reset}"
 
 
+def _started(currents: Tensor, initial: Tensor, *, is_scratch: bool) -> Tensor:
+    """Currents with potentials of the start in their first step, where nothing else is read."""
+    if not is_scratch:
+        one = torch.empty_like(currents[0])  # whose layout each step keeps
+        strides = (one.numel(), *one.stride())
+        currents = currents.new_empty_strided(currents.shape, strides).copy_(currents)
+    currents[0] += initial
+    return currents
+
+
 class MaxOfRates(nn.Module):
     """Max-pool of spikes whose rate is the largest rate in the window, after any number of steps.
 
@@ -96,6 +132,18 @@ class MaxOfRates(nn.Module):
         """(T, B, C, H, W) -> (T, B, C, H', W')."""
         largest = self.pool(spikes.cumsum(0).flatten(0, 1)).unflatten(0, spikes.shape[:2])
         return torch.cat((largest[:1], largest[1:] - largest[:-1]))
+
+    def neuron_events(self, inputs: Tensor, outputs: Tensor) -> dict[str, Any]:
+        """A counter of each input is a neuron that integrates and is compared with the largest.
+
+        The largest counts one more for each spike that leaves: that is booked as the reset.
+        """
+        time_steps = inputs.shape[0]
+        return neuron_events(
+            math.prod(inputs.shape[1:]),
+            time_steps=time_steps,
+            spikes_before_last=torch.count_nonzero(outputs[: time_steps - 1]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +188,8 @@ class ConvertedNetwork(nn.Module):
         if time_steps < 1:
             raise ConversionFailure(f"time_steps {time_steps}: must be at least 1")
         self.steps = tuple(steps)
+        self._scratch = _sole_readers(self.steps)
+        self._done = _last_readers(self.steps)
         self.nodes = nn.ModuleDict(modules)
         self.time_steps = time_steps
         self.coding_kind = coding
@@ -158,7 +208,8 @@ class ConvertedNetwork(nn.Module):
         """
         if self.training:
             return self.run(images)
-        parts = torch.split(images, max(1, _ROWS // self.time_steps))
+        rows = _ROWS_CPU if images.device.type == "cpu" else _ROWS
+        parts = torch.split(images, max(1, rows // self.time_steps))
         return torch.cat([self.run(part) for part in parts], 1)
 
     def run(self, images: Tensor, see: See | None = None) -> Tensor:
@@ -178,6 +229,8 @@ class ConvertedNetwork(nn.Module):
             if step.compensation is not None and losses:
                 extra = self.nodes[step.compensation](losses[step.inputs[0]])
                 values[step.name] = self._compensated(*values[step.name], extra)
+            for name in self._done.get(step.name, ()):
+                del values[name]
         logits, count = values[self.steps[-1].name]
         return over_time(logits, count, self.time_steps)
 
@@ -192,10 +245,13 @@ class ConvertedNetwork(nn.Module):
         if step.kind not in ("activation", "max"):
             return module(tensor), count
         currents = over_time(tensor, count, self.time_steps)
-        outputs = module(currents)
         if isinstance(module, Neurons):
+            is_scratch = see is None and step.name in self._scratch and not currents.requires_grad
+            outputs = module(currents, is_scratch=is_scratch)
             is_watched = torch._C._len_torch_dispatch_stack() > 0
             module.activity = None if is_watched else (outputs.detach().sum(), outputs.numel())
+        else:
+            outputs = module(currents)
         if see is not None:
             see(step, currents, outputs)
         return outputs.flatten(0, 1), self.time_steps
@@ -210,6 +266,28 @@ class ConvertedNetwork(nn.Module):
         words = f"time_steps={self.time_steps}, coding={self.coding_kind}"
         has_any = self.compensation != "none"
         return f"{words}, compensation={self.compensation}" if has_any else words
+
+
+def _sole_readers(steps: Sequence[Step]) -> frozenset[str]:
+    """Neurons whose currents were made for them alone."""
+    by_name = {step.name: step for step in steps}
+    read = Counter(name for step in steps for name in step.inputs)
+    return frozenset(
+        step.name
+        for step in steps
+        if step.kind == "activation"
+        and read[step.inputs[0]] == 1
+        and by_name[step.inputs[0]].kind in ("synapse", "add")
+    )
+
+
+def _last_readers(steps: Sequence[Step]) -> Mapping[str, set[str]]:
+    """What each step is the last to read."""
+    last = {name: step.name for step in steps for name in step.inputs}
+    found: dict[str, set[str]] = {}
+    for name, reader in last.items():
+        found.setdefault(reader, set()).add(name)
+    return found
 
 
 def make_coding(coding: Coding) -> nn.Module | None:
