@@ -23,11 +23,16 @@ _NARROWEST = 1.6  # decades or octaves of a logarithmic axis are not drawn below
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A line of points; place : among all methods, it decides colour, mark and dashes."""
+    """A line of points.
+
+    place : among all methods, it decides colour, mark and dashes
+    spread : how far a band reaches to either side of each point; empty for no band
+    """
 
     label: str
     place: int
     points: tuple[tuple[float, float], ...]
+    spread: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Plot:
     """Curves over a logarithmic axis.
 
     steps : T read, the ticks of an axis of time; empty for an axis of energy
-    level : of the ANN, a line across      mark : of the ANN, a star
+    level : of the ANN, a line across      mark : of the ANN, a star      ann : what it is called
     """
 
     title: str
@@ -45,6 +50,7 @@ class Plot:
     steps: tuple[int, ...] = ()
     level: float | None = None
     mark: tuple[float, float] | None = None
+    ann: str = "ANN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +68,15 @@ def draw_curves(plot: Plot, notes: Sequence[str] = ()) -> Figure:
         figure, panel, axes = canvas(3.4 + 0.2 * rows, plot.title, notes)
         axes.grid(True, which="major")
         if plot.level is not None:
-            axes.axhline(plot.level, color="black", lw=0.9, ls=(0, (5, 2)), label="ANN")
+            axes.axhline(plot.level, color="black", lw=0.9, ls=(0, (5, 2)), label=plot.ann)
         if plot.mark is not None:
             style: dict[str, Any] = {"color": "white", "markeredgecolor": "black", "ms": 11}
-            axes.plot(*plot.mark, "*", label="ANN", zorder=5, **style)
+            axes.plot(*plot.mark, "*", label=plot.ann, zorder=5, **style)
         for curve in plot.curves:
             places = tuple(zip(*curve.points, strict=True)) or ((), ())
             axes.plot(*places, label=curve.label, **_line(curve.place))
+            if curve.spread:
+                _band(axes, curve)
         _x_axis(axes, plot)
         axes.set(xlabel=plot.x_label, ylabel=plot.y_label)
         panel.legend(loc="outside lower center", ncols=4)
@@ -93,6 +101,13 @@ def draw_errors(panels: Sequence[Panel], title: str, notes: Sequence[str] = ()) 
         handles, labels = grid.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=5)
         return figure
+
+
+def _band(axes: Axes, curve: Curve) -> None:
+    x, y = zip(*curve.points, strict=True)
+    low = [value - sd for value, sd in zip(y, curve.spread, strict=True)]
+    high = [value + sd for value, sd in zip(y, curve.spread, strict=True)]
+    axes.fill_between(x, low, high, color=_line(curve.place)["color"], alpha=0.15, lw=0)
 
 
 def _errors(axes: Axes, panel: Panel) -> None:

@@ -11,7 +11,7 @@ from reports.errors import ReportDataError
 from reports.evidence import EnergyDraws, draw_mistakes
 from reports.families import Work
 from reports.pareto import Objective
-from reports.points import LayersOfPoints, objective_mistakes, variants_of
+from reports.points import LayersOfPoints, Scalar, objective_mistakes, variants_of
 from reports.record import Key, TrialRecord
 from reports.text import EnergyUnits
 
@@ -142,6 +142,8 @@ class ReportData:
         variant, where it spikes or its weights are binary
     work : number -> what the network did; of a run that compares designs over several seeds, and
         then of every complete record. Empty: there is no such comparison
+    readings : of the family of converted networks: knob that is turned after the training -> its
+        value where a design says nothing. Empty: the run has no such family
     """
 
     run: str
@@ -164,6 +166,7 @@ class ReportData:
     energy_draws: EnergyDraws | None = None
     opponents: tuple[Opponent, ...] = ()
     work: Mapping[int, Work] = field(default_factory=dict)
+    readings: Mapping[str, Scalar] = field(default_factory=dict)
 
     @property
     def variants(self) -> tuple[str, ...]:

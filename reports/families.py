@@ -5,12 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 from reports.points import Scalar, variants_of
 from reports.record import TrialRecord
 from reports.text import EnergyUnits, format_knob, knob_items
 
 REFERENCE = "ann"  # the family that the others are held against
+_Design = TypeVar("_Design", "Family", "_Measured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Family:
     @property
     def differences(self) -> str:
         """`time_steps 4`: the knobs by which it differs from another design."""
-        return _named(self.varied, self.knobs)
+        return named(self.varied, self.knobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def families(
             designs.setdefault(key, []).append(record)
     order = variants_of(records, variants)
     keys = sorted(designs, key=lambda key: order.index(key[0]))
-    varied = _varied([dict(knobs) for _, knobs in keys])
+    varied = varying([dict(knobs) for _, knobs in keys])
     measured = [_Measured(designs[key], work, profiles) for key in keys]
     first = profiles[0] if profiles else ""
     chosen = _chosen(measured, first)
@@ -145,7 +147,7 @@ def families(
             validation=one.validation,
             work=one.work,
             energy_pj=one.energy_pj,
-            ratio=_ratio(one, _reference(one, measured), first),
+            ratio=_ratio(one, reference(one.knobs, measured), first),
             train_s=one.train_s,
         )
         for one in measured
@@ -165,14 +167,14 @@ def family_points(
         if (energy := row.energy_pj.get(profile)) is not None and row.test is not None
     ]
     own = {
-        variant: _varied([row.knobs for row in rows if row.variant == variant])
+        variant: varying([row.knobs for row in rows if row.variant == variant])
         for variant in {row.variant for row in rows}
     }
     unit, size_pj = units.choose(statistics.median([e.value for _, e, _ in known] or [0.0]))
     return unit, tuple(
         FamilyPoint(
             row.variant,
-            _named([name for name in row.varied if name in own[row.variant]], row.knobs),
+            named([name for name in row.varied if name in own[row.variant]], row.knobs),
             energy.value / size_pj,
             (energy.sd or 0.0) / size_pj,
             100 * test.value,
@@ -183,7 +185,18 @@ def family_points(
     )
 
 
-def _named(names: Iterable[str], knobs: Mapping[str, Scalar]) -> str:
+def reference(knobs: Mapping[str, Scalar], designs: Iterable[_Design]) -> _Design | None:
+    """Of the reference family the design with the most knobs in common; then the most accurate."""
+
+    def rank(other: _Design) -> tuple[int, float]:
+        shared = sum(knobs.get(name) == value for name, value in other.knobs.items())
+        return shared, other.validation.value if other.validation else 0.0
+
+    return max((one for one in designs if one.variant == REFERENCE), key=rank, default=None)
+
+
+def named(names: Iterable[str], knobs: Mapping[str, Scalar]) -> str:
+    """`time_steps 4, width 0.5`: some of the knobs, with their values."""
     return ", ".join(f"{name} {format_knob(knobs[name])}" for name in names)
 
 
@@ -212,7 +225,7 @@ class _Measured:
         self.train_s = Mean.of(one.times.get("train_s") for one in complete)
 
 
-def _varied(designs: Sequence[Mapping[str, Scalar]]) -> set[str]:
+def varying(designs: Sequence[Mapping[str, Scalar]]) -> set[str]:
     """The knobs that have several values among the designs that have them."""
     values: dict[str, set[Scalar]] = {}
     for knobs in designs:
@@ -235,16 +248,6 @@ def _chosen(measured: Sequence[_Measured], profile: str) -> dict[str, _Measured]
             best = chosen.get(one.variant)
             chosen[one.variant] = one if best is None or rank(one) < rank(best) else best
     return chosen
-
-
-def _reference(one: _Measured, measured: Sequence[_Measured]) -> _Measured | None:
-    """The design of the reference family with the most knobs in common; then the most accurate."""
-
-    def rank(other: _Measured) -> tuple[int, float]:
-        shared = sum(one.knobs.get(name) == value for name, value in other.knobs.items())
-        return shared, other.validation.value if other.validation else 0.0
-
-    return max((o for o in measured if o.variant == REFERENCE), key=rank, default=None)
 
 
 def _ratio(one: _Measured, reference: _Measured | None, profile: str) -> float | None:

@@ -11,6 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from reports import conversionsection as section
+from reports.conversionfigures import draw_curves
+from reports.conversionruns import Source, names_reconstruction, sources
 from reports.data import Baseline, Opponent, ReportData
 from reports.evidence import Evidence, evidence, open_order
 from reports.facts import front_facts, history_facts, layer_facts
@@ -71,18 +74,20 @@ class ShownFigure:
 def write_report(data: ReportData, folder: Path) -> Path:
     """Write `report.html`, three CSV tables and `figures/`; returns the path of the page.
 
-    A run that compares designs over several seeds also gets `families.csv` and `families.md`.
+    A run that compares designs over several seeds also gets `families.csv` and `families.md`, one
+    with converted networks `conversions.csv`.
     The same data gives the same bytes. Files of an earlier report are replaced.
 
     Raises ReportDataError with everything that contradicts itself in the data.
     """
     data.check()
     folder.mkdir(parents=True, exist_ok=True)
-    for pattern in ("layers-*.*", "hypervolume.*"):
+    for pattern in ("layers-*.*", "hypervolume.*", "conversion-*.*"):
         for stale in (folder / "figures").glob(pattern):
             stale.unlink()
     compared = _families(data)
-    drawn = (*_family_plots(data, compared), *_plots(data))
+    converted = sources(data.records, data.profile_names, data.readings)
+    drawn = (*_family_plots(data, compared), *_conversion_plots(data, converted), *_plots(data))
     plots = [shown.save(folder / "figures") for shown in drawn]
     layers = [shown.save(folder / "figures") for shown in _layer_plots(data)]
     found = shares = None
@@ -103,8 +108,11 @@ def write_report(data: ReportData, folder: Path) -> Path:
             notes=[_trained_so(data), *(note for note, _ in _notes(data))],
         )
         (folder / "families.md").write_text(markdown, encoding="utf-8", newline="\n")
+    if converted:
+        write_csv(section.conversions_frame(converted), folder / "conversions.csv")
     page = folder / "report.html"
-    page.write_text(_render(data, plots, layers, found, compared), encoding="utf-8", newline="\n")
+    text = _render(data, plots, layers, found, compared, converted)
+    page.write_text(text, encoding="utf-8", newline="\n")
     return page
 
 
@@ -145,6 +153,33 @@ def _family_plots(data: ReportData, rows: Sequence[Family]) -> Iterator[ShownFig
     if len(points) < len(rows):
         caption += f" Not drawn, for want of a value: {len(rows) - len(points)} designs."
     yield ShownFigure("families", "families", title, figure, caption)
+
+
+def _conversion_plots(data: ReportData, converted: Sequence[Source]) -> Iterator[ShownFigure]:
+    shown = converted[: section.MOST_SOURCES]
+    labels = list(dict.fromkeys(one.label for source in shown for one in source.conversions))
+    for place, source in enumerate(shown):
+        facts = section.plot(source, labels)
+        figure = draw_curves(facts, [*data.data_notes, *section.marks(source)])
+        caption = (
+            "Means over trainings; a band reaches one sample standard deviation to either side. "
+            f"{_trained_so(data)}"
+        )
+        key = f"conversion-{place}"
+        yield ShownFigure(key, key, facts.title, figure, caption)
+
+
+def _conversion(place: int, source: Source, data: ReportData) -> dict[str, Any]:
+    return {
+        "title": section.title(source),
+        "summary": f"{section.summary(source)} {section.opponent(source)}",
+        "figure": f"conversion-{place}",
+        "sheets": list(section.sheets(source, data.profile_names, data.units)),
+        "legend": section.legend(source),
+        "problems": section.problems(source),
+        "notes": section.notes(source),
+        "knobs": [(name, format_knob(value)) for name, value in source.knobs.items()],
+    }
 
 
 def _plots(data: ReportData) -> Iterator[ShownFigure]:
@@ -230,6 +265,7 @@ def _render(
     layers: list[dict[str, Any]],
     found: Evidence | None,
     compared: Sequence[Family],
+    converted: Sequence[Source],
 ) -> str:
     points = front(data.records, data.objectives)
     shares = None if found is None else found.front_probability
@@ -264,6 +300,13 @@ def _render(
         family_notes=(
             [*family_notes(compared, data.profile_names), _trained_so(data)] if compared else []
         ),
+        conversions=[
+            _conversion(place, source, data)
+            for place, source in enumerate(converted[: section.MOST_SOURCES])
+        ],
+        conversions_hidden=section.hidden(converted)
+        if len(converted) > section.MOST_SOURCES
+        else "",
         opponents=[_opponent(opponent, data.units) for opponent in data.opponents],
     )
 
@@ -325,11 +368,20 @@ def _cells(baseline: Baseline, columns: Sequence[Column], units: EnergyUnits) ->
 
 
 def _notes(data: ReportData) -> list[tuple[str, str]]:
-    """Notes on the data, each with the points that it concerns: `` means all."""
+    """Notes on the data, each with the points that it concerns: `` means all.
+
+    What holds for a single point, or for its method, stands with the conversions.
+    """
     concerned: dict[str, list[Key]] = {note: [] for note in data.data_notes}
     for record in data.records:
-        for note in record.notes if record.state == "complete" else ():
+        for note in _shared(record) if record.state == "complete" else ():
             concerned.setdefault(note, []).append(record.key)
     return [
         (note, "" if note in data.data_notes else ranges(keys)) for note, keys in concerned.items()
     ]
+
+
+def _shared(record: TrialRecord) -> list[str]:
+    """Notes that hold for more than a point; that a method was inferred does."""
+    own = record.own_notes
+    return [note for note in record.notes if note not in own or names_reconstruction(note)]

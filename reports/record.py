@@ -74,6 +74,14 @@ class TrialRecord:
         return self.parent is not None and self.point != "read"
 
     @property
+    def own_notes(self) -> tuple[str, ...]:
+        """Notes on this point alone, by what made it of a trained network: its family comes first.
+
+        Others hold for more: for the data, for how it was trained.
+        """
+        return tuple(note for note in self.notes if note.startswith(f"{self.variant}: "))
+
+    @property
     def accuracy(self) -> float | None:
         """Validation accuracy, 0 to 1."""
         return _accuracy(self.metrics.get("validation"))

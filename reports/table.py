@@ -92,10 +92,16 @@ def _family(row: Family) -> dict[str, Scalar]:
         "numbers": " ".join(map(str, row.numbers)),
         **{f"{KNOB}{name}": value for name, value in row.knobs.items()},
     }
+    return {**cells, **with_spreads(means), "energy_ratio": row.ratio}
+
+
+def with_spreads(means: Mapping[str, Mean | None]) -> dict[str, Scalar]:
+    """Each mean under its name, its sample standard deviation under `NAME_sd`."""
+    cells: dict[str, Scalar] = {}
     for name, mean in means.items():
         cells[name] = None if mean is None else mean.value
         cells[f"{name}_sd"] = None if mean is None else mean.sd
-    return {**cells, "energy_ratio": row.ratio}
+    return cells
 
 
 def _names(rows: Sequence[Mapping[str, Scalar]]) -> list[str]:

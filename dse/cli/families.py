@@ -1,4 +1,4 @@
-"""The comparison of families over seeds: what each network did, and the table for a terminal."""
+"""Comparisons over seeds: what each network did, and the tables for a terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from energy_models import ModelCounts
     from reports.data import ReportData
     from reports.families import Work
+    from reports.points import Scalar
     from reports.record import TrialRecord
 
 
@@ -53,12 +54,26 @@ def work(counts: ModelCounts) -> Work:
     )
 
 
+def readings_of(variants: Sequence[str]) -> dict[str, Scalar]:
+    """What is turned after the training of converted networks, with its value if nobody does."""
+    from dse.variants import family
+    from reports.conversionruns import CONVERTED
+
+    if CONVERTED not in variants:
+        return {}
+    return {knob.name: knob.default for knob in family.load(CONVERTED).readings}
+
+
 def lines(data: ReportData) -> list[str]:
-    """The table of a report for a terminal; empty for a run that compares nothing."""
+    """The tables of a report for a terminal; empty for a run that compares nothing."""
+    from reports.conversionruns import sources
+    from reports.conversionsection import conversion_lines
     from reports.families import families
     from reports.familytable import family_lines
 
-    if not data.work:
-        return []
-    rows = families(data.records, data.work, data.profile_names, data.variants)
-    return family_lines(rows, data.profile_names, data.units)
+    profiles = data.profile_names
+    rows = families(data.records, data.work, profiles, data.variants) if data.work else ()
+    return [
+        *family_lines(rows, profiles, data.units),
+        *conversion_lines(sources(data.records, profiles, data.readings)),
+    ]

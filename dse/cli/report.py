@@ -49,7 +49,8 @@ def report(
 ) -> None:
     """(Re)build report.html, pareto.csv, trials.csv, layers.csv and figures/ of each run.
 
-    Of a sweep with repeats also families.csv and families.md, designs side by side over seeds.
+    Of a sweep with repeats also families.csv and families.md, designs side by side over seeds; of
+    one with converted networks also conversions.csv.
 
     `--study URL --name NAME --out DIR` makes tables and figures of any Optuna study.
 
@@ -206,7 +207,11 @@ def report_data(
         uncounted=tuple(not_counted),
         warnings=tuple(warnings),
         assumptions=tuple(assumptions),
-        data_notes=tuple(dict.fromkeys(note for record in records for note in record.notes)),
+        data_notes=tuple(
+            dict.fromkeys(
+                note for record in records for note in record.notes if note not in record.own_notes
+            )
+        ),
         environment=_flat(folder.environment()),
         commands={
             record.key: f"dse rerun {shlex.quote(str(folder.path))}#{record.name}"
@@ -220,6 +225,7 @@ def report_data(
         energy_draws=energy_draws(folder, config, records),
         opponents=tuple(_opponents(folder, config, points, loaded)),
         work=families.work_of_records(folder, config, records),
+        readings=families.readings_of(config.variants),
     )
 
 

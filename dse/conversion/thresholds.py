@@ -18,7 +18,6 @@ from dse.errors import ConversionFailure
 from dse.neurons.clipped import Clipped
 
 _MMSE_GRID = 100
-_MMSE_VALUES = 1 << 15  # of a channel: more move no threshold by a step of the grid, and take long
 _QUANTILES = 100
 _HIGHEST = 2.0
 
@@ -168,10 +167,6 @@ def _mmse(seen: Seen) -> Level:
     # what neurons get are currents: an activation that is quantised itself shows only levels
     channels, currents = (one.transpose(0, 1).flatten(1) for one in (seen.after, seen.before))
     largest = channels.max(1).values
-    every = channels.shape[1] // _MMSE_VALUES
-    if every > 1:
-        every |= 1  # an odd step meets all columns of a map
-        channels, currents = (one[:, ::every].contiguous() for one in (channels, currents))
     best, error = largest.clone(), torch.full_like(largest, math.inf)
     for index in range(1, _MMSE_GRID + 1):
         tried = largest * index / _MMSE_GRID

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -144,6 +144,57 @@ def make_profile(name: str) -> Profile:
         ),
         ("charge: mac dense, ac effective",),
     )
+
+
+def make_converted(
+    first: int = 1,
+    better: float = 0.0,
+    failed: Mapping[tuple[int, int], str] | None = None,
+    notes: Mapping[int, tuple[str, ...]] | None = None,
+    activation: str = "qcfs",
+    **turned: Any,
+) -> tuple[TrialRecord, ...]:
+    """Two trained sources, each read by one method at three T.
+
+    failed : (number, T) -> why there is no result      notes : number -> of its readings
+    """
+    accuracies = {first: (0.50, 0.885, 0.89), first + 1: (0.60, 0.87, 0.90)}
+    found = []
+    for place, (number, curve) in enumerate(accuracies.items()):
+        knobs = {"activation": activation, "width": 1.0, "time_steps": 32, **turned}
+        own = make_record(
+            number,
+            variant="converted",
+            accuracy=0.88 + better,
+            energy_pj=32000.0,
+            design={"variant": "converted", "architecture": "lenet", "knobs": knobs},
+            notes=("converted: icsnn is a reconstruction: nobody read it",),
+        )
+        source = 0.89 + 0.02 * place + better
+        found.append(replace(own, metrics={**own.metrics, "source_accuracy": source}))
+        for reading, (t, accuracy) in enumerate(zip((1, 4, 16), curve, strict=True), 1):
+            point = make_record(
+                number,
+                variant="converted",
+                accuracy=accuracy + better,
+                energy_pj=t * (1000.0 + 100.0 * place),
+                parent=number,
+                reading=reading,
+                point="read",
+                design={**own.design, "knobs": {**knobs, "method": "opi", "time_steps": t}},
+                notes=(notes or {}).get(number, ()),
+            )
+            reason = (failed or {}).get((number, t))
+            if reason:
+                empty: dict[str, Any] = {"metrics": {}, "energy": {}}
+                point = replace(point, state="failed", reason=reason, **empty)
+            found.append(point)
+    return tuple(found)
+
+
+@pytest.fixture
+def converted() -> Callable[..., tuple[TrialRecord, ...]]:
+    return make_converted
 
 
 @pytest.fixture

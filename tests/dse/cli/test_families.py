@@ -2,7 +2,7 @@
 
 import pytest
 
-from dse.cli.families import work
+from dse.cli.families import readings_of, work
 from energy_models import LayerCounts, ModelCounts, NeuronUpdates, OpCounts
 
 
@@ -29,3 +29,9 @@ def test_the_spike_rate_is_per_neuron_and_step():
 def test_without_spiking_neurons_there_is_no_rate():
     counts = ModelCounts(samples=1, layers=(LayerCounts("fc", "linear", OpCounts(mac=3)),))
     assert work(counts).spike_rate is None
+
+
+def test_the_report_is_told_what_is_turned_on_converted_networks():
+    found = readings_of(("ann", "converted"))
+    assert found["method"] == "icsnn" and found["threshold_scale"] == 1.0 and "time_steps" in found
+    assert readings_of(("ann", "snn")) == {}
