@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -22,9 +22,9 @@ from dse.errors import InterchangeFailure
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
-Coding = Literal["direct", "poisson"]
+Coding = Literal["direct", "poisson", "rate-compensated", "rate-compensated-late"]
 MOST_VALUES = 1 << 28  # of one sample at one step
-CODINGS: tuple[Coding, ...] = ("direct", "poisson")
+CODINGS: tuple[Coding, ...] = get_args(Coding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,9 @@ class Graph:
     """Nodes in the order of computation: the first is the input, the last the output.
 
     coding : what enters. direct : the same real values at each of the T steps, or a frame of events
-        a step; poisson : spikes drawn with the values as their probability
+        a step; poisson : spikes drawn with the values as their probability; rate-compensated :
+        spikes of integrate-and-fire neurons of threshold 1 that the values drive, plus T (values -
+        their rate), what they lose, at the first step, or with `late` at the last
     """
 
     nodes: tuple[Node, ...]

@@ -15,10 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from dse.architectures.positions import Position
+from dse.conversion.folding import Synapse
+from dse.conversion.folding import folded as with_norm
+from dse.conversion.network import ConvertedNetwork
 from dse.errors import InterchangeFailure
+from dse.interchange import converted
 from dse.interchange.graph import (
     Coding,
-    Convolution,
     Draft,
     Flatten,
     Graph,
@@ -31,15 +34,15 @@ from dse.interchange.graph import (
     Spiking,
     Step,
 )
-from dse.networks.layer import Layer, ScaledBatchNorm1d, ScaledBatchNorm2d, Stage
+from dse.interchange.synapses import node_name, operation_of
+from dse.networks.layer import Layer, Stage
 from dse.networks.network import Network
 from dse.networks.residual import Joined, Membrane
 from dse.neurons.spiking import IntegrateFire, SingleStep
 
-KNOWN = "a network of the families snn or s2nn"
+KNOWN = "a network of the families snn, s2nn or converted"
 _ANY_SPIKE, _BOTH_SPIKES, _HALF = 0.5, 1.5, 0.5
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
-Synapse = nn.Conv2d | nn.Linear
 
 
 def describe(model: nn.Module, input_shape: Shape) -> Graph:
@@ -48,25 +51,32 @@ def describe(model: nn.Module, input_shape: Shape) -> Graph:
     input_shape : of one sample at one step, (C, H, W)
     Raises InterchangeFailure, with its name, for what no graph can be.
     """
-    walk = _WALKS.get(type(model))
-    if walk is None:
+    if type(model) not in _WALKS:
         raise InterchangeFailure(f"{type(model).__name__}: must be {KNOWN}")
-    with torch.no_grad():
+    walk, _ = _WALKS[type(model)]
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):  # layers that are made draw weights
         return walk(model, input_shape)
 
 
-def folded(network: nn.Module) -> nn.Module:
-    """A copy without batch-norm, whose synapses have taken it over, and that learns nothing more.
+def folded(model: nn.Module) -> nn.Module:
+    """A copy of a network that `describe` knows, with the numbers of its graph.
 
-    Its numbers are those of the graph: weights in their own dtype, thresholds in 32 bits, as the
-    network itself compares them.
+    Synapses have taken over the batch-norm and whatever else their bias can be: weights in their
+    own dtype, thresholds in 32 bits, as the network itself compares them.
     """
+    _, fold = _WALKS[type(model)]
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        return fold(model)
+
+
+def _folded(network: nn.Module) -> nn.Module:
+    """Without batch-norm, and learns nothing more."""
     network = copy.deepcopy(network).eval()
     for module in network.modules():
         if isinstance(module, Layer) and module.norm is not None:
             assert isinstance(module.synapse, Synapse)
             assert isinstance(module.norm, Norm)
-            _fold(module.synapse, module.norm)
+            module.synapse = with_norm(module.synapse, module.norm)
             module.norm = None
         elif isinstance(module, IntegrateFire):
             threshold, leak = _single(module.threshold), torch.as_tensor(module.leak).item()
@@ -77,21 +87,21 @@ def folded(network: nn.Module) -> nn.Module:
     return network
 
 
-def node_name(path: str) -> str:
-    """The name of a node, of the path of its module: readers make attributes of it."""
-    return path.replace(".", "_")
-
-
 def _describe_network(model: nn.Module, input_shape: Shape) -> Graph:
     assert isinstance(model, Network)
     _refuse_stages(model)
-    network = folded(model)
+    network = _folded(model)
     assert isinstance(network, Network)
     return _Walk(network).graph(input_shape)
 
 
+Describe = Callable[[nn.Module, Shape], Graph]
+Fold = Callable[[nn.Module], nn.Module]
 # another kind of network is one more line here; nodes of its neurons bear `node_name` of their path
-_WALKS: dict[type[nn.Module], Callable[[nn.Module, Shape], Graph]] = {Network: _describe_network}
+_WALKS: dict[type[nn.Module], tuple[Describe, Fold]] = {
+    Network: (_describe_network, _folded),
+    ConvertedNetwork: (converted.describe, converted.folded),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +195,8 @@ class _Walk:
             values = self._add(f"{path}.average", Pool("average", sides, sides), values)
         if place.flatten or place.average:
             values = self._add(f"{path}.flatten", Flatten(), values)
-        return self._add(f"{path}.synapse", _operation(synapse), values)
+        path = f"{path}.synapse"
+        return self._add(path, operation_of(node_name(path), synapse), values)
 
     def _neuron(self, path: str, neuron: nn.Module, values: _Values) -> _Values:
         if isinstance(neuron, SingleStep):
@@ -246,40 +257,5 @@ def _mistakes_of(stage: Stage) -> list[str]:
     return mistakes
 
 
-def _operation(synapse: nn.Module) -> Operation:
-    assert isinstance(synapse, Synapse)
-    weight = synapse.weight.detach().clone()
-    bias = None if synapse.bias is None else synapse.bias.detach().clone()
-    if isinstance(synapse, nn.Linear):
-        return Linear(weight, bias)
-    assert not isinstance(synapse.padding, str)
-    stride, padding, dilation = synapse.stride, synapse.padding, synapse.dilation
-    return Convolution(
-        weight,
-        bias,
-        (stride[0], stride[1]),
-        (padding[0], padding[1]),
-        (dilation[0], dilation[1]),
-        synapse.groups,
-    )
-
-
 def _single(number: Tensor | float) -> float:
     return torch.as_tensor(number).detach().float().item()
-
-
-def _fold(synapse: Synapse, norm: Norm) -> None:
-    """Multiply and shift synapses as a batch-norm in evaluation mode does behind them."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    factor = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    if isinstance(norm, ScaledBatchNorm1d | ScaledBatchNorm2d):
-        factor = factor * norm.factor
-    offset = norm.bias.double() - norm.running_mean.double() * factor
-    if synapse.bias is not None:
-        offset = offset + synapse.bias.double() * factor
-    with torch.no_grad():
-        weight: Tensor = synapse.weight.double()
-        spread = factor.reshape(-1, *(1 for _ in weight.shape[1:]))
-        synapse.weight.copy_(weight * spread)
-        synapse.bias = nn.Parameter(offset.to(synapse.weight))

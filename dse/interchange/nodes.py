@@ -112,6 +112,14 @@ def differences(graph: Graph) -> list[Difference]:
             "takes spikes, drawn at each step with the values as their probability; a reader that "
             "shows it the values runs another network",
         )
+    elif graph.coding != "direct":
+        place = "last" if graph.coding == "rate-compensated-late" else "first"
+        note(
+            graph.of_kind(Input),
+            "takes the spikes of integrate-and-fire neurons of threshold 1 that the values drive, "
+            f"and at the {place} step also T times what their rate misses of the values; a reader "
+            "that shows it the values runs another network",
+        )
     note(
         (node for node, _ in spiking),
         f"a step is {STEP_S:g} s, by Euler's method; NIR names none, and another one is another "

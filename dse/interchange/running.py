@@ -37,7 +37,7 @@ class Running(nn.Module):
         super().__init__()
         self.graph = graph
         self.time_steps = graph.time_steps
-        self.encoding = Encoding(graph.coding)
+        self.encoding = Encoding("poisson" if graph.coding == "poisson" else "direct")
         # names of nodes may hold what names of buffers may not
         self._places = {node.name: place for place, node in enumerate(graph.nodes)}
         for node in graph.nodes:
@@ -59,11 +59,27 @@ class Running(nn.Module):
         found: dict[str, Tensor] = {}
         for node in self.graph.nodes:
             if isinstance(node.operation, Input):
-                encoded, steps = self.encoding(images, self.time_steps)
-                found[node.name] = encoded.unflatten(0, (steps, -1))
+                found[node.name] = self._encoded(images)
             else:
                 found[node.name] = self._computed(node, [found[name] for name in node.sources])
         return found
+
+    def _encoded(self, images: Tensor) -> Tensor:
+        """What enters, (steps, B, ...)."""
+        coding = self.graph.coding
+        if not coding.startswith("rate"):
+            encoded, steps = self.encoding(images, self.time_steps)
+            return encoded.unflatten(0, (steps, -1))
+        kept, spikes = torch.zeros_like(images), []
+        for _ in range(self.time_steps):
+            kept = kept + images
+            spikes.append((kept >= 1).to(images.dtype))
+            kept = kept - spikes[-1]
+        frames = torch.stack(spikes)
+        frames[-1 if coding == "rate-compensated-late" else 0] += (
+            self.time_steps * images - frames.sum(0)
+        )
+        return frames
 
     def _computed(self, node: Node, inputs: list[Tensor]) -> Tensor:
         total = inputs[0]

@@ -25,12 +25,17 @@ def content(path: Path) -> tuple[str, dict[str, dict], list[tuple[str, str]]]:
         return file["version"].asstr()[()], nodes, edges
 
 
-def simulate(path: Path, frames: np.ndarray, step_s: float) -> dict[str, np.ndarray]:
-    """What every node gives, (T, ...), for the inputs (T, ...) of one sample."""
+def simulate(
+    path: Path, frames: np.ndarray, step_s: float, starts: dict[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """What every node gives, (T, ...), for the inputs (T, ...) of one sample.
+
+    starts : potentials before the first step, of neurons that somebody told to start elsewhere
+    """
     version, nodes, edges = content(path)
     is_subtracting = tuple(map(int, version.split("."))) <= (1, 0, 4)
     found: dict[str, list[np.ndarray]] = {name: [] for name in nodes}
-    potentials: dict[str, np.ndarray] = {}
+    potentials = dict(starts or {})
     for frame in frames:
         waiting, values = set(nodes), {}
         while waiting:

@@ -19,9 +19,9 @@ from dse.trial import run_trial
 GIVEN = (
     "training.epochs=1",
     "data.samples=120",
-    "variants=[ann, snn]",
-    "evaluate={time_steps: [2]}",
-    "budget={trials: 2}",
+    "variants=[ann, snn, converted]",
+    "evaluate={time_steps: [2], method: [light-calibration]}",
+    "budget={trials: 3}",
 )
 
 
@@ -34,13 +34,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = RunFolder(made / "runs" / "smoke")
     run.begin(dump_sweep(config), data_dir=None, device="cpu", storage=None)
     recipe, records = Recipe(config), []
-    for number, variant in enumerate(("ann", "snn")):
-        knobs = {"width": 0.1, "depth": 1, "learning_rate": 0.01}
-        knobs |= {"time_steps": 3, "threshold": 0.3} if variant == "snn" else {}
+    own = {"ann": {}, "snn": {"time_steps": 3, "threshold": 0.3}, "converted": {"time_steps": 3}}
+    for number, variant in enumerate(own):
+        knobs = {"width": 0.1, "depth": 1, "learning_rate": 0.01, **own[variant]}
         design = Design.of(variant, "convnet", knobs)
         records.append(run_trial(design, number, recipe, run.path, worker="w"))
     with run.lock():
         run.append(*records, *read(records[1], recipe, run.path))
+        run.append(*read(records[2], recipe, run.path))
     torch.set_num_threads(threads)
     return made
 
@@ -66,6 +67,26 @@ def test_a_reading_is_written_at_its_own_time_steps(folder: Path) -> None:
     assert all(layer["differing"] == 0 for layer in document["check"]["layers"])
     assert sum(layer["spikes"] for layer in document["check"]["layers"]) > 0
     assert ["layers_0_neuron"] in [one["nodes"] for one in document["differences"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("point", "steps", "differs"),
+    [
+        ("smoke#2", 3, "at the first step also T times what their rate misses"),
+        ("smoke#2.1", 2, "a spike takes the threshold from the potential"),
+    ],
+)
+def test_a_converted_network_is_written_and_compared(
+    folder: Path, point: str, steps: int, differs: str
+) -> None:
+    arguments = (point, "--out", "converted.nir", "--check", "--samples", "20", "--json")
+    done = dse("export", *arguments, folder=folder)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["time_steps"] == steps and document["check"]["same"]
+    assert sum(layer["spikes"] for layer in document["check"]["layers"]) > 0
+    assert any(differs in one["text"] for one in document["differences"])
 
 
 @pytest.mark.slow
