@@ -319,15 +319,23 @@ def _standing(
 ) -> dict[str, Any]:
     """How a training stands after an epoch; no random generator moves.
 
-    The accuracy is that of what is trained, the counts are those of what is measured in the end.
+    Of a family that is finished after the training it is the finished network that stands there,
+    as long as it can be: a layer that is dead yet may come to life.
     """
     part = recipe.data().validation
-    with undisturbed(torch.device(recipe.device)):
-        model, _ = finished(trained, design, recipe, seed, is_rough=True)
-        counts = held_out_counts(model, part, recipe, RUNG_SAMPLES)
     validation = {"accuracy": result.validation_accuracy, "samples": len(part)}
+    notes: tuple[str, ...] = ()
+    with undisturbed(torch.device(recipe.device)):
+        try:
+            model, notes = finished(trained, design, recipe, seed)
+            if model is not trained:
+                validation = _accuracy(model, part, recipe.device)
+        except BuildFailure as failure:
+            model, _ = finished(trained, design, recipe, seed, is_rough=True)
+            notes = (f"{design.variant}: not as it would be measured: {failure}",)
+        counts = held_out_counts(model, part, recipe, RUNG_SAMPLES)
     found = _found(model, validation, counts, recipe)
-    return {**found, "metrics": {**found["metrics"], "epochs": result.epoch}}
+    return {**found, "metrics": {**found["metrics"], "epochs": result.epoch}, "notes": notes}
 
 
 def _accuracy(model: nn.Module, part: Part, device: str) -> dict[str, float]:
@@ -345,9 +353,10 @@ def held_out_counts(
     the sweep does not allow.
     """
     images = torch.from_numpy(part.images[:samples]).to(recipe.device)
+    at_once = getattr(model, "samples_at_once", len(images))  # over many steps they take memory
     try:
         with machine.fast(model):
-            counts = count(model, images)
+            counts = count(model, _parts(images, at_once), progress=False)
     except NotFiniteError as error:
         raise DivergedFailure(f"counting the trained network: {error}") from error
     except TracingError as error:
@@ -362,6 +371,11 @@ def held_out_counts(
             "without it"
         )
     return counts
+
+
+def _parts(images: torch.Tensor, size: int) -> torch.Tensor | list[torch.Tensor]:
+    """Images in parts of so many, if they are more."""
+    return images if len(images) <= size else list(torch.split(images, size))
 
 
 def _free(folder: Path, place: str) -> None:

@@ -150,7 +150,7 @@ def dashes(comparison: Comparison) -> Iterator[str]:
                 found.setdefault(verdict.reason, []).append(f"within {gap:g} points")
         for profile in comparison.hardware:
             verdict = comparison.cheaper_up_to(method, profile)
-            if verdict.reason:
+            if verdict.time_steps is None:
                 found.setdefault(verdict.reason, []).append(f"against the ANN on {profile}")
         for reason, what in found.items():
             yield f"{method.name}: {', '.join(what)}: {reason}"

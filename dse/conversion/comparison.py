@@ -262,7 +262,8 @@ class _Job:
         return tuple(readings)
 
     def _counts(self, network: ConvertedNetwork) -> ModelCounts:
-        return count(network, list(torch.split(self.counted, _BATCH)), progress=False)
+        size = min(_BATCH, network.samples_at_once)
+        return count(network, list(torch.split(self.counted, size)), progress=False)
 
     def _fewer(self, network: ConvertedNetwork, whole: ModelCounts) -> ModelCounts:
         """The counts of fewer steps, from those of all where these tell them."""

@@ -79,7 +79,7 @@ def _learned(graph: Graph, method: Method, images: Tensor) -> dict[str, Tensor]:
         return rate_norm.thresholds(graph, images)
     if method.threshold == "spike-norm":
         plain = replace(
-            method, threshold_scale=1.0, initial="zero", shifts=False, calibration="none"
+            method, threshold_scale=1.0, gain=1.0, initial="zero", shifts=False, calibration="none"
         )
         walk = Walk(graph, plain, SPIKE_NORM_STEPS, images[:SPIKE_NORM_IMAGES], None)
         found = walk.converted().layers

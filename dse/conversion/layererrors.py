@@ -3,8 +3,8 @@
 After T steps a layer gives phi, the mean of its outputs, in the place of the activation a. With the
 currents z of the ANN and the mean currents z' that the neurons really got,
 
-    a - phi = (a - min(a, theta))         clipping: more than a spike a step cannot be said
-            + (min(a, theta) - est(z))    quantisation: one of T + 1 values is all that can be said
+    a - phi = (a - min(a, h theta))       clipping: more than a spike a step cannot be said
+            + (min(a, h theta) - est(z))  quantisation: one of T + 1 values is all that can be said
             + (est(z) - est(z'))          propagated: the layers before have errors of their own
             + (est(z') - phi)             unevenness: spikes came earlier or later than evenly
 
@@ -63,7 +63,7 @@ def split(
         count = ((mean.double() * time_steps + offset) / threshold).floor()
         return height * threshold * count.clamp(0, time_steps) / time_steps
 
-    clipped = torch.minimum(activation, threshold)
+    clipped = torch.minimum(activation, height * threshold)
     wanted, got = estimate(before), estimate(currents.mean(0, dtype=torch.float64))
     output = height * threshold * spikes.mean(0, dtype=torch.float64)
     parts = (activation - clipped, clipped - wanted, wanted - got, got - output)

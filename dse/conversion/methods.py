@@ -43,6 +43,7 @@ class Method:
 
     source : authors, venue, year
     threshold, percentile, threshold_scale : how high thresholds are      reset : soft or hard
+    gain : a spike is worth so many thresholds: 1 / threshold_scale where those alone are scaled
     initial : potential before the first step       shifts : threshold / 2T is added at each step
     coding : what enters the first layer        calibration : of each layer, on training images
     noisy_epochs : the ANN is trained so long with activations that are quantised at random
@@ -56,6 +57,7 @@ class Method:
     threshold: Threshold = "percentile"
     percentile: float = 99.9
     threshold_scale: float = 1.0
+    gain: float = 1.0
     reset: Literal["soft", "hard"] = "soft"
     initial: Initial = "zero"
     shifts: bool = False
@@ -151,6 +153,7 @@ _METHODS = (
         "Rathi, Srinivasan, Panda and Roy, ICLR 2020",
         threshold="spike-norm",
         threshold_scale=0.7,
+        gain=1 / 0.7,
         coding="poisson",
         tuning="spike-time",
         tuning_epochs=1,

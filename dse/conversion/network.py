@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dse.conversion.folding import Synapse
 from dse.conversion.graph import Kind
 from dse.errors import ConversionFailure
 from dse.networks.encoding import Encoding
@@ -21,7 +23,7 @@ from dse.neurons.spiking import IntegrateFire
 from dse.neurons.surrogates import Surrogate, Triangular
 
 Coding = Literal["direct", "rate", "poisson"]
-Compensation = Literal["none", "start", "end"]
+When = Literal["none", "start", "end"]
 _ROWS = 1 << 11  # samples times steps that flow at once: more only take memory
 _ROWS_CPU = 1 << 8  # or leave the caches: 20 % slower at 2048
 
@@ -146,6 +148,24 @@ class MaxOfRates(nn.Module):
         )
 
 
+class Compensation(nn.Module):
+    """Synapses that give back what the coding of the data has lost: those of the first layer.
+
+    synapse : whose weights these are; it has its own place in the network
+    """
+
+    def __init__(self, synapse: Synapse) -> None:
+        super().__init__()
+        self._synapse = (synapse,)  # in a tuple it is no submodule: its weights are borrowed
+
+    def forward(self, losses: Tensor) -> Tensor:
+        """Currents of values; as of the synapse, without its bias."""
+        (synapse,) = self._synapse
+        if isinstance(synapse, nn.Linear):
+            return F.linear(losses, synapse.weight)
+        return synapse._conv_forward(losses, synapse.weight, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A node as it is computed: `module` is a key of the network's modules."""
@@ -182,7 +202,7 @@ class ConvertedNetwork(nn.Module):
         *,
         time_steps: int,
         coding: Coding = "direct",
-        compensation: Compensation = "none",
+        compensation: When = "none",
     ) -> None:
         super().__init__()
         if time_steps < 1:
@@ -206,21 +226,38 @@ class ConvertedNetwork(nn.Module):
 
         For neurons that were calibrated for T steps that is not what t steps would give.
         """
-        if self.training:
+        is_watched = torch._C._len_torch_dispatch_stack() > 0  # parts look like steps to a counter
+        if self.training or is_watched or len(images) <= self.samples_at_once:
             return self.run(images)
-        rows = _ROWS_CPU if images.device.type == "cpu" else _ROWS
-        parts = torch.split(images, max(1, rows // self.time_steps))
-        return torch.cat([self.run(part) for part in parts], 1)
+        if not isinstance(self.coding, Encoding):
+            parts = torch.split(images, self.samples_at_once)
+            return torch.cat([self.run(part) for part in parts], 1)
+        # drawn for all at once: the spikes of the first steps are then the same at any T
+        spikes, count = self.coding(images, self.time_steps)
+        drawn = over_time(spikes, count, self.time_steps)
+        pieces = torch.split(drawn, self.samples_at_once, 1)
+        found = [self._flow((one.flatten(0, 1), self.time_steps), None, None) for one in pieces]
+        return torch.cat(found, 1)
+
+    @property
+    def samples_at_once(self) -> int:
+        """How many samples are best shown together: more leave the caches, or the memory.
+
+        Never as many as there are steps, which one could take for the other.
+        """
+        is_cpu = next(self.parameters()).device.type == "cpu"
+        most = max(2, (_ROWS_CPU if is_cpu else _ROWS) // self.time_steps)
+        return most if most != self.time_steps else most - 1
 
     def run(self, images: Tensor, see: See | None = None) -> Tensor:
         """`logits_by_step`; see : told of all neurons, their currents and spikes (T, B, ...)."""
         if images.dim() == 4:
             images = images.contiguous(memory_format=torch.channels_last)
-        values: dict[str, tuple[Tensor, int]] = {}
-        losses: dict[str, Tensor] = {}
-        values[self.steps[0].name], loss = encode(self, images)
-        if loss is not None:
-            losses[self.steps[0].name] = loss
+        return self._flow(*encode(self, images), see)
+
+    def _flow(self, entering: tuple[Tensor, int], loss: Tensor | None, see: See | None) -> Tensor:
+        values: dict[str, tuple[Tensor, int]] = {self.steps[0].name: entering}
+        losses = {} if loss is None else {self.steps[0].name: loss}
         for step in self.steps[1:]:
             inputs = [values[name] for name in step.inputs]
             if step.inputs[0] in losses and step.kind in ("flatten", "average"):

@@ -53,6 +53,8 @@ def start(rule: str, wanted: Tensor, neurons: Neurons, currents: Tensor) -> Star
     if rule == "half":
         return Start(half)
     if rule == "mean-residual":
+        if neurons.reset == "hard":
+            raise ConversionFailure("initial mean-residual: a hard reset leaves none: must be soft")
         neurons.initial = zero
         spikes = neurons(currents).sum(0)
         left = currents.sum(0) + len(currents) * neurons.drive - spikes * threshold

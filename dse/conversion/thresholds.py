@@ -56,8 +56,8 @@ UNIT = "unit"  # 1 in every layer, whatever flows: where only kinds of operation
 Rule = Callable[[Seen], Level]
 
 
-def level(rule: str, seen: Seen, scale: float) -> Level:
-    """The threshold of a layer by a rule, times a scale.
+def level(rule: str, seen: Seen, scale: float, gain: float = 1.0) -> Level:
+    """The threshold of a layer by a rule, times a scale; a spike is worth `gain` times it.
 
     Raises ConversionFailure for a layer that is never active, a rule that the activation does not
     allow, or a scale that is not above 0.
@@ -77,7 +77,7 @@ def level(rule: str, seen: Seen, scale: float) -> Level:
             f"{where}: threshold {threshold.min().item():.4g} by the rule {rule}: must be finite "
             "and above 0; a percentile wants to be higher"
         )
-    return Level(threshold * scale, found.height)
+    return Level(threshold * scale, found.height * gain)
 
 
 def refuse_dead(node: Node, after: Tensor) -> None:

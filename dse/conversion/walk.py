@@ -27,6 +27,7 @@ from dse.conversion.network import (
     MaxOfRates,
     Neurons,
     Step,
+    When,
     added,
     by_channel_of,
     encode,
@@ -34,7 +35,7 @@ from dse.conversion.network import (
 )
 from dse.errors import ConversionFailure
 
-CODINGS: Mapping[str, tuple[Coding, Compensation]] = {
+CODINGS: Mapping[str, tuple[Coding, When]] = {
     "direct": ("direct", "none"),
     "rate": ("rate", "none"),
     "rate-compensated": ("rate", "start"),
@@ -152,7 +153,7 @@ class Walk:
             self._notes(),
         )
 
-    def _take(self, node: Node, losses: dict[str, Tensor], compensation: Compensation) -> None:
+    def _take(self, node: Node, losses: dict[str, Tensor], compensation: When) -> None:
         sources = [self.values[name] for name in node.inputs]
         ann = compute(node, [source.ann for source in sources])
         if node.kind == "activation":
@@ -198,13 +199,13 @@ class Walk:
         source: _Value,
         ann: Tensor,
         losses: dict[str, Tensor],
-        compensation: Compensation,
+        compensation: When,
     ) -> None:
         assert isinstance(node.module, Synapse)
         module = with_values(node.module, worthy(node.module, source.worth), node.module.bias)
         loss, extra, twin = losses.get(node.inputs[0]), None, None
         if loss is not None:
-            twin = with_values(node.module, node.module.weight, None)
+            twin = Compensation(module)
             extra = _key(f"{node.name}.compensation")
             self.modules[extra] = twin
 
@@ -267,7 +268,7 @@ class Walk:
         seen = thresholds.Seen(
             node, source.ann, after, self.time_steps, method.percentile, learned, source.ceiling
         )
-        found = thresholds.level(method.threshold, seen, method.threshold_scale)
+        found = thresholds.level(method.threshold, seen, method.threshold_scale, method.gain)
         drive = torch.zeros_like(found.threshold)
         if method.shifts:
             drive = found.threshold / (2 * self.time_steps)

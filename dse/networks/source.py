@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dse.architectures.positions import Place, Position, Residual
@@ -55,6 +56,10 @@ class SourceNetwork(nn.Module):
         """Logits (B, classes) of images (B, C, H, W)."""
         logits: Tensor = self.layers(images)
         return logits
+
+    def training_loss(self, images: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        """Cross-entropy of a batch; targets as of `Network.training_loss`."""
+        return F.cross_entropy(self(images).float(), targets, label_smoothing=label_smoothing)
 
 
 class _Block(nn.Module):

@@ -14,16 +14,16 @@ from dse.errors import BuildFailure
 class Clipped(nn.Module):
     """a = clip(z, 0, bound), with a bound that is trained: at most one spike a step.
 
-    Ho and Chang, DAC 2021 (TCL), eq. 4; with `is_fixed` the clipped unit of Deng and Gu, ICLR 2021.
+    Ho and Chang, DAC 2021 (TCL), eq. 4.
 
     bound : at the start, finite and above 0; one for the layer
     """
 
-    def __init__(self, bound: float, *, is_fixed: bool = False) -> None:
+    def __init__(self, bound: float) -> None:
         super().__init__()
         if not (math.isfinite(bound) and bound > 0):
             raise BuildFailure(f"activation: bound {bound}: must be finite and above 0")
-        self.bound = nn.Parameter(torch.tensor(float(bound)), requires_grad=not is_fixed)
+        self.bound = nn.Parameter(torch.tensor(float(bound)))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Any shape -> the same."""

@@ -54,7 +54,7 @@ KNOBS = (
 METHOD = Knob(
     "method",
     "choice",
-    "icsnn",
+    "icsnn-2",
     "how the source is converted; see `dse convert --help`",
     choices=(
         "normalise-max",

@@ -21,7 +21,7 @@ from dse.training.evaluation import accuracy
 from dse.trial import held_out_counts, measure_test, run_trial
 from reports.record import TrialRecord
 
-EVERYTHING = "evaluate={time_steps: [2, 4], method: [icsnn-2, normalise-percentile, opi]}"
+EVERYTHING = "evaluate={time_steps: [2, 4], method: [icsnn, normalise-percentile, opi]}"
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def test_each_number_of_steps_is_read_from_a_conversion_for_it(tmp_path: Path) -
     points = read(record, given, tmp_path)
     said = [(p.design["knobs"]["method"], p.design["knobs"]["time_steps"]) for p in points]
     assert said == [
-        (method, steps) for method in ("icsnn-2", "normalise-percentile", "opi") for steps in (2, 4)
+        (method, steps) for method in ("icsnn", "normalise-percentile", "opi") for steps in (2, 4)
     ]
     data = given.data()
     source = trained_network(record, given, tmp_path)
@@ -80,8 +80,8 @@ def test_points_of_one_pass_are_read_together(tmp_path: Path) -> None:
     record = trained(tmp_path, given)
     found = combinations(Design.from_dict(record.design), given.config)
     assert [(one.values.get("method"), one.steps) for one in found] == [
-        ("icsnn-2", (2,)),
-        ("icsnn-2", (4,)),
+        ("icsnn", (2,)),
+        ("icsnn", (4,)),
         ("normalise-percentile", (2, 4)),
         ("opi", (2, 4)),
     ]

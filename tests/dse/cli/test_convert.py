@@ -152,7 +152,7 @@ def test_a_dead_layer_is_a_failure_with_its_name(folder):
         folder=folder,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "no result: opi: 2: dead layer" in done.stderr
+    assert "no result: opi: 2 (net.py:20): dead layer" in done.stderr
     assert "Traceback" not in done.stderr
 
 
