@@ -24,11 +24,13 @@ class Recipe:
     """What all trials of a sweep have in common.
 
     data_dir : where the data set lies, None for the download cache     device : `cpu` or `cuda`
+    is_rough : networks are finished as fast as can be, for their time or their operations alone
     """
 
     config: SweepConfig
     data_dir: Path | None = None
     device: str = "cpu"
+    is_rough: bool = False
 
     def data(self) -> Splits:
         """The data of the sweep; read once a process."""
@@ -83,6 +85,7 @@ def finished(
         return model, ()
     values = family.all_values(design)
     settings = settings_of(Design.of(design.variant, design.architecture, values), recipe.config)
+    is_rough = is_rough or recipe.is_rough
     lessons = family.Lessons(recipe.data().train, settings, seed, recipe.device, is_rough)
     network, notes = variant.finish(model, values, lessons)
     return network, tuple(f"{design.variant}: {note}" for note in notes)

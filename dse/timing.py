@@ -64,6 +64,9 @@ def timed(design: Design, size: float, recipe: Recipe, folder: Path) -> Timed:
 def _evaluate(model: nn.Module, design: Design, recipe: Recipe, folder: Path) -> None:
     """All that a trial does after its training, and the points that are read from it."""
     network = save_networks(model, folder, "0")
+    recipe = replace(
+        recipe, is_rough=True
+    )  # an untrained layer may be dead, and convert to nothing
     found = measured(network, design, 0, recipe, folder, "0", Clock())
     record = TrialRecord(0, "complete", design.variant, design.to_dict(), seed=0, **found)
     read(record, recipe, folder)

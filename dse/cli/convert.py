@@ -70,7 +70,7 @@ def convert(
     data_dir: counting.DataDir = None,
     method: Annotated[
         str, typer.Option(metavar="NAME[,NAME]|all", help="how to convert; `all` compares them")
-    ] = "icsnn",
+    ] = "icsnn-2",
     steps: Annotated[
         str, typer.Option(metavar="T", help="numbers of time steps: 8, 1,2,4,8 or 1..32")
     ] = "1..32",
@@ -110,7 +110,10 @@ def convert(
     hardware: Annotated[
         str, typer.Option(help="profiles with commas; each prices the network and its ANN")
     ] = "cmos45-fp32,cmos45-int8",
-    seed: Annotated[int, typer.Option(min=0, help="of draws, and of random codings")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="of draws, and of random codings; default: 0, or the point's own"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="folder of the report; default: conversions/NAME")
     ] = None,
@@ -147,7 +150,7 @@ def convert(
         calibration_samples,
         samples,
         _UNKNOWN_PEAK if learning_rate is None else learning_rate,
-        seed,
+        seed or 0,
         folder,
     )
     asking.refuse_foreign(folder)
@@ -155,10 +158,12 @@ def convert(
     device = targets.pick_device(device)
     if data is None:
         said = f"those of {target}"
-        model, splits, peak = _of_point(target, data_dir, device)
+        model, splits, peak, own_seed = _of_point(target, data_dir, device)
+        asked = replace(asked, seed=own_seed if seed is None else seed)
     else:
         said = "as the model was built" if weights is None else str(weights)
-        model, splits, peak = _model(target, weights), _splits(data, data_dir, seed), _UNKNOWN_PEAK
+        model, splits = _model(target, weights), _splits(data, data_dir, asked.seed)
+        peak = _UNKNOWN_PEAK
     if learning_rate is None:
         asked = replace(asked, learning_rate=peak)
     made = _compared(model, splits, target, asked, device)
@@ -194,22 +199,25 @@ def _model(target: str, weights: Path | None) -> nn.Module:
     return model
 
 
-def _of_point(point: str, data_dir: Path | None, device: str) -> tuple[nn.Module, Splits, float]:
-    """The trained source network of a point, its data, and the peak of its learning rate.
+def _of_point(
+    point: str, data_dir: Path | None, device: str
+) -> tuple[nn.Module, Splits, float, int]:
+    """The trained source network of a point, its data, the peak of its learning rate and its seed.
 
     Raises TargetError for a point of another family, or without weights.
     """
     folder, record = targets.open_point(point)
     if record.variant != "converted" or record.state != "complete":
         raise TargetError(
-            f'point "{point}": is {record.state}, of family {record.variant}: must be complete, '
-            "and of family converted, whose source network is plain"
+            f'point "{point}": {record.state}, of family {record.variant}: must be a complete one '
+            "of family converted, whose source network is plain"
         )
     from dse.reading import trained_network
 
     recipe = targets.recipe_of(folder, data_dir, device)
     model = trained_network(record, recipe, folder.path)
-    return model, recipe.data(), float(record.design["knobs"]["learning_rate"])
+    peak = float(record.design["knobs"]["learning_rate"])
+    return model, recipe.data(), peak, record.seed
 
 
 def _splits(data: str, data_dir: Path | None, seed: int) -> Splits:

@@ -14,6 +14,8 @@ from dse.errors import TargetError
 if TYPE_CHECKING:
     from dse.interchange.checking import Check
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # what such a file begins with
+
 
 def export(
     point: Annotated[str, typer.Argument(metavar="POINT", help="RUN#17 or RUN#17.3")],
@@ -33,6 +35,7 @@ def export(
     otherwise. What NIR cannot say at all is refused by name; ends with 1, also if --check finds
     another spike. Needs .venv/bin/pip install '.[nir]'.
     """
+    _refuse_foreign(out)
     folder, record = targets.open_point(point)
     if record.state != "complete":
         raise TargetError(f'point "{point}": is {record.state}: must be complete, with weights')
@@ -70,6 +73,19 @@ def export(
             _show(compared)
     if compared is not None and not compared.is_same:
         raise typer.Exit(1)
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raise TargetError for a place that holds anything but an earlier HDF5 file."""
+    if not out.exists():
+        return
+    try:
+        with out.open("rb") as file:
+            is_ours = file.read(len(_HDF5)) == _HDF5
+    except OSError:
+        is_ours = False
+    if not is_ours:
+        raise TargetError(f"--out {out}: is there, and is no NIR file: must be a new file")
 
 
 def _show(check: Check) -> None:

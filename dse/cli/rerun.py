@@ -85,5 +85,8 @@ def rerun(
                 f"on {config.hardware[0]}"
             )
         terminal.result("the same" if is_same else "DIFFERENT")
+        for name in sorted({*metrics, *metrics_again}):
+            if metrics.get(name) != metrics_again.get(name):
+                terminal.result(f"{name}: {metrics.get(name)}, again {metrics_again.get(name)}")
     if not is_same:
         raise typer.Exit(1)
