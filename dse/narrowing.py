@@ -96,7 +96,9 @@ def _read(
     try:
         with limited(f"width {width:g} of #{record.number}"):
             found = measured(model, design, record.seed, recipe, folder, place, clock)
-            notes = (*record.notes, *found.pop("notes"))
+            # what finishing said of the largest network does not hold for this one
+            kept = [one for one in record.notes if not one.startswith(f"{design.variant}: ")]
+            notes = (*kept, *found.pop("notes"))
             point = replace(point, **found, notes=tuple(dict.fromkeys(notes)))
     except TrialFailure as failure:
         reason = f"{type(failure).__name__}: {failure}"

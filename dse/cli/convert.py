@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from dse.conversion.methods import Method
     from dse.data.splits import Splits
+    from dse.recipe import Recipe
     from reports.conversion import Comparison
+    from reports.record import TrialRecord
 
 _UNKNOWN_PEAK = 0.01  # learning rate, of a model of which nobody says how it was trained
 _VALIDATION = 0.2  # of the training images, as `dse count --data` holds them out
@@ -45,6 +47,7 @@ class Asked:
     learning_rate: float
     seed: int
     out: Path
+    batch_size: int = 64
 
 
 def convert(
@@ -158,8 +161,10 @@ def convert(
     device = targets.pick_device(device)
     if data is None:
         said = f"those of {target}"
-        model, splits, peak, own_seed = _of_point(target, data_dir, device)
-        asked = replace(asked, seed=own_seed if seed is None else seed)
+        model, recipe, record = _of_point(target, data_dir, device)
+        splits, peak = recipe.data(), float(record.design["knobs"]["learning_rate"])
+        batch_size, own_seed = recipe.config.training.batch_size, record.seed
+        asked = replace(asked, seed=own_seed if seed is None else seed, batch_size=batch_size)
     else:
         said = "as the model was built" if weights is None else str(weights)
         model, splits = _model(target, weights), _splits(data, data_dir, asked.seed)
@@ -201,8 +206,8 @@ def _model(target: str, weights: Path | None) -> nn.Module:
 
 def _of_point(
     point: str, data_dir: Path | None, device: str
-) -> tuple[nn.Module, Splits, float, int]:
-    """The trained source network of a point, its data, the peak of its learning rate and its seed.
+) -> tuple[nn.Module, Recipe, TrialRecord]:
+    """The trained source network of a point, how it was trained, and its record.
 
     Raises TargetError for a point of another family, or without weights.
     """
@@ -215,9 +220,7 @@ def _of_point(
     from dse.reading import trained_network
 
     recipe = targets.recipe_of(folder, data_dir, device)
-    model = trained_network(record, recipe, folder.path)
-    peak = float(record.design["knobs"]["learning_rate"])
-    return model, recipe.data(), peak, record.seed
+    return trained_network(record, recipe, folder.path), recipe, record
 
 
 def _splits(data: str, data_dir: Path | None, seed: int) -> Splits:
@@ -255,6 +258,7 @@ def _compared(model: nn.Module, data: Splits, target: str, asked: Asked, device:
             calibration_samples=asked.calibration_samples,
             counted_samples=asked.counted_samples,
             learning_rate=asked.learning_rate,
+            batch_size=asked.batch_size,
             device=device,
             seed=asked.seed,
             on_reading=tell,

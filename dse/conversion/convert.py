@@ -62,6 +62,10 @@ def _converted(
             graph, images, time_steps, method.noisy_epochs, method.percentile, lessons
         )
     found = Walk(graph, method, time_steps, images, _learned(graph, method, images)).converted()
+    if method.threshold == "spike-norm":
+        images_run = min(len(images), SPIKE_NORM_IMAGES)
+        told = f"thresholds from a run of {SPIKE_NORM_STEPS} steps on at most {images_run} images"
+        found = replace(found, notes=(*found.notes, told))
     if method.tuning != "none" and method.tuning_epochs > 0:
         assert lessons is not None
         told = tuning.tune(found.network, method.tuning, method.tuning_epochs, lessons)

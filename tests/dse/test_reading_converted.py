@@ -136,3 +136,18 @@ def test_a_point_is_trained_on_as_a_spiking_network(tmp_path: Path) -> None:
     part = given.data().validation
     assert tuned.metrics["validation"]["accuracy"] == accuracy(network, part.images, part.labels)
     assert tuned.metrics["validation"]["accuracy"] >= point.metrics["validation"]["accuracy"]
+
+
+def test_a_narrower_source_in_shared_weights_is_converted_for_itself(tmp_path: Path) -> None:
+    given = recipe("share_widths=[0.5, 1.0]", "evaluate={method: [opi], time_steps: [2]}")
+    record = trained(tmp_path, given, width=1.0)
+    assert record.state == "complete", record.reason
+    points = read(record, given, tmp_path)
+    widths = [(point.design["knobs"]["width"], point.point) for point in points]
+    assert widths == [(0.5, "read"), (1.0, "read"), (0.5, "read")]
+    part = given.data().validation
+    for point in points:
+        network = restored(point, given, tmp_path)
+        found = accuracy(network, part.images, part.labels)
+        assert point.metrics["validation"]["accuracy"] == found
+        assert sum("neurons, mean over layers" in note for note in point.notes) <= 1
