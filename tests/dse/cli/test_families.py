@@ -33,5 +33,7 @@ def test_without_spiking_neurons_there_is_no_rate():
 
 def test_the_report_is_told_what_is_turned_on_converted_networks():
     found = readings_of(("ann", "converted"))
-    assert found["method"] == "icsnn-2" and found["threshold_scale"] == 1.0 and "time_steps" in found
+    assert (
+        found["method"] == "icsnn-2" and found["threshold_scale"] == 1.0 and "time_steps" in found
+    )
     assert readings_of(("ann", "snn")) == {}
