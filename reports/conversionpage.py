@@ -152,7 +152,11 @@ def _render(comparison: Comparison, figures: list[dict[str, object]], units: Ene
         source=source_lines(comparison, units),
         facts=_facts(comparison),
         figures=figures,
-        sheets=[tables.verdict_sheet(comparison), tables.accuracy_sheet(comparison)],
+        sheets=[
+            tables.verdict_sheet(comparison),
+            tables.accuracy_sheet(comparison),
+            *(tables.energy_sheet(comparison, name, units) for name in comparison.hardware),
+        ],
         dashes=list(tables.dashes(comparison)),
         problems=list(comparison.problems()),
         legend=tables.LEGEND,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -86,19 +86,28 @@ def verdict_sheet(comparison: Comparison) -> Sheet:
 
 def accuracy_sheet(comparison: Comparison) -> Sheet:
     """A method a row, a T a column: accuracy on validation images."""
+    ann = _percent(comparison.source.validation, comparison)
+    title = f"accuracy on validation images after T steps; the ANN has {ann}"
+    return _curves(comparison, title, lambda one: _percent(one.validation, comparison))
+
+
+def energy_sheet(comparison: Comparison, profile: str, units: EnergyUnits) -> Sheet:
+    """A method a row, a T a column: energy per sample on a profile."""
+    ann = format_value(comparison.source.energy_pj.get(profile), "pJ", units)
+    title = f"energy per sample of T steps on {profile}; the ANN takes {ann}"
+    return _curves(
+        comparison, title, lambda one: format_value(one.energy_pj.get(profile), "pJ", units)
+    )
+
+
+def _curves(comparison: Comparison, title: str, cell: Callable[[Reading], str]) -> Sheet:
+    """A method a row, some T in columns."""
     steps = shown_steps(comparison.steps)
     rows = []
     for method in comparison.methods:
         by_step = {one.time_steps: one for one in method.readings}
-        cells = (_percent(by_step[t].validation, comparison) for t in steps)
-        rows.append((method.label, *cells))
-    ann = _percent(comparison.source.validation, comparison)
-    return Sheet(
-        f"accuracy on validation images after T steps; the ANN has {ann}",
-        ("method", *(f"T = {t}" for t in steps)),
-        tuple(rows),
-        ("method",),
-    )
+        rows.append((method.label, *(cell(by_step[t]) for t in steps)))
+    return Sheet(title, ("method", *(f"T = {t}" for t in steps)), tuple(rows), ("method",))
 
 
 def readings_sheet(comparison: Comparison, method: MethodReadings, units: EnergyUnits) -> Sheet:

@@ -28,6 +28,7 @@ BEFORE_KNOBS = (
     "architecture",
 )
 MEASURED = ("validation_accuracy", "validation_samples", "test_accuracy", "test_samples")
+_NOT_OF_ALL = ("test", "source_accuracy")  # measured of chosen points, and of trainings, alone
 AFTER_ENERGY = ("latency_steps", "parameters", "spikes", "seed", "train_s")
 
 
@@ -117,12 +118,33 @@ def objective_values(records: Sequence[TrialRecord], objectives: Sequence[Object
 def front(
     records: Sequence[TrialRecord], objectives: Sequence[Objective]
 ) -> tuple[TrialRecord, ...]:
-    """The complete records that no other dominates, the best of the first objective first."""
+    """The complete records that no other dominates, the best of the first objective first.
+
+    Of points with the same figures, read from one training, the first stands for all.
+    """
     values = objective_values(records, objectives)
     chosen = np.flatnonzero(on_front(values, objectives)).tolist()
     sign = -1.0 if objectives[0].goal == "max" else 1.0
     ordered = sorted(chosen, key=lambda i: (sign * values[i, 0], records[i].key))
-    return tuple(records[i] for i in ordered)
+    kept: dict[tuple[object, ...], TrialRecord] = {}
+    for index in ordered:
+        kept.setdefault(_figures(records[index]), records[index])
+    return tuple(kept.values())
+
+
+def twins(point: TrialRecord, records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """The other points of its training with the same figures, as of two knobs that say the same."""
+    figures = _figures(point)
+    alike = (one for one in records if one.number == point.number and one.key != point.key)
+    return [one for one in alike if one.state == "complete" and _figures(one) == figures]
+
+
+def _figures(record: TrialRecord) -> tuple[object, ...]:
+    """All that was measured of a point before any test; what confirms another stands for itself."""
+    own = record.key if record.is_confirmation else record.number
+    measured = sorted((n, repr(v)) for n, v in record.metrics.items() if n not in _NOT_OF_ALL)
+    totals = sorted((name, repr(row)) for name, row in record.energy.items())
+    return own, *measured, *totals
 
 
 def on_front(values: Floats, objectives: Sequence[Objective]) -> Mask:

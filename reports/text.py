@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.pareto import Objective
-from reports.points import ENERGY, Scalar, flat, front
+from reports.points import ENERGY, Scalar, flat, front, twins
 from reports.record import Key, TrialRecord
 
 NOTHING = "–"
@@ -188,7 +188,19 @@ def origin(record: TrialRecord, trained: TrialRecord | None) -> str:
 def origins(points: Sequence[TrialRecord], records: Sequence[TrialRecord]) -> list[str]:
     """How each of some points came; records : among which their trainings are."""
     trained = {record.number: record for record in records if record.parent is None}
-    return [origin(point, trained.get(point.number)) for point in points]
+    return [origin(point, trained.get(point.number)) + _alike(point, records) for point in points]
+
+
+def _alike(point: TrialRecord, records: Sequence[TrialRecord]) -> str:
+    """The points that it stands for: `, the same figures as #17.5 (method qcfs)`."""
+    own = dict(knob_items(point))
+    names = []
+    for other in twins(point, records):
+        knobs = {name: value for name, value in knob_items(other) if own.get(name) != value}
+        names.append(
+            f"#{other.name} ({', '.join(f'{n} {format_knob(v)}' for n, v in knobs.items())})"
+        )
+    return f"; the same figures: {', '.join(names)}" if names else ""
 
 
 def _origins(

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from reports.conversion import Comparison
     from reports.record import TrialRecord
 
-_UNKNOWN_PEAK = 0.01  # learning rate, of a model of which nobody says how it was trained
 _VALIDATION = 0.2  # of the training images, as `dse count --data` holds them out
 
 
@@ -140,8 +139,8 @@ def convert(
 
     It writes conversion.html (accuracy, spikes, operations and energy against T, errors by layer),
     conversion.csv, errors.csv and conversion.json. A method that the model does not allow stands
-    there with its reason. Ends with 1 if no method has a result, with 2 if the model cannot be
-    converted.
+    there with its reason. After Ctrl-C it holds the methods that were read. Ends with 1 if no
+    method has a result, with 2 if the model cannot be converted.
     """
     name = asking.name(target)
     folder = Path("conversions") / name if out is None else out
@@ -152,7 +151,7 @@ def convert(
         asking.hardware(hardware),
         calibration_samples,
         samples,
-        _UNKNOWN_PEAK if learning_rate is None else learning_rate,
+        learning_rate or 0.0,  # or that of the training, once it is known
         seed or 0,
         folder,
     )
@@ -166,19 +165,35 @@ def convert(
         batch_size, own_seed = recipe.config.training.batch_size, record.seed
         asked = replace(asked, seed=own_seed if seed is None else seed, batch_size=batch_size)
     else:
-        said = "as the model was built" if weights is None else str(weights)
+        from dse.conversion.lessons import LEARNING_RATE
+
+        peak, said = LEARNING_RATE, "as the model was built" if weights is None else str(weights)
         model, splits = _model(target, weights), _splits(data, data_dir, asked.seed)
-        peak = _UNKNOWN_PEAK
     if learning_rate is None:
         asked = replace(asked, learning_rate=peak)
-    made = _compared(model, splits, target, asked, device)
-    comparison = replace(made, settings={"weights": said, **made.settings})
+    made: list[Comparison] = []
+    try:
+        _compare(model, splits, target, asked, device, made.append)
+    except KeyboardInterrupt:
+        if not made or not made[-1].methods:
+            terminal.say("stopped before a method had a result; nothing was written")
+            raise typer.Exit(130) from None
+    left = [one.name for one in asked.methods[len(made[-1].methods) :]]
+    comparison = replace(made[-1], settings={"weights": said, **made[-1].settings})
+    if left:
+        notes = (*comparison.notes, f"stopped: {', '.join(left)} were asked for, and were not read")
+        comparison = replace(comparison, notes=notes)
     page = _written(comparison, asked.out)
     if as_json:
         terminal.as_json(comparison.to_dict())
     else:
         _print(comparison)
         terminal.result(f"report: {page}")
+    if left:
+        done, others = len(comparison.methods), f"--method {','.join(left)} --out {asked.out}-2"
+        terminal.say(f"stopped; {done} of {len(asked.methods)} methods are in {page}")
+        terminal.say(f"for the others: the same command with {others}")
+        raise typer.Exit(130)
     if not any(one.read() for one in comparison.methods):
         raise typer.Exit(1)
 
@@ -234,9 +249,17 @@ def _splits(data: str, data_dir: Path | None, seed: int) -> Splits:
     return splits.load(data, data_dir=data_dir, validation=_VALIDATION, samples=None, seed=seed)
 
 
-def _compared(model: nn.Module, data: Splits, target: str, asked: Asked, device: str) -> Comparison:
+def _compare(
+    model: nn.Module,
+    data: Splits,
+    target: str,
+    asked: Asked,
+    device: str,
+    on_method: Callable[[Comparison], None],
+) -> None:
     """Convert a source, wherever it comes from, and read it.
 
+    on_method : given the comparison so far after every method
     Raises TargetError if its input or its classes are not those of the data.
     """
     from dse.conversion.comparison import check_source, compare
@@ -247,7 +270,7 @@ def _compared(model: nn.Module, data: Splits, target: str, asked: Asked, device:
     except ConversionFailure as error:
         raise TargetError(_of_target(target, error)) from error
     with _bar(len(asked.methods) * len(asked.steps)) as tell:
-        return compare(
+        compare(
             model,
             data,
             asked.methods,
@@ -262,6 +285,7 @@ def _compared(model: nn.Module, data: Splits, target: str, asked: Asked, device:
             device=device,
             seed=asked.seed,
             on_reading=tell,
+            on_method=on_method,
         )
 
 
@@ -317,7 +341,9 @@ def _print(comparison: Comparison) -> None:
         time_steps = tables.typical_step([one.time_steps for one in method.read()] or [1])
         sheets += [tables.errors_sheet(method, time_steps)] if method.read() else []
     else:
+        profiles = comparison.hardware
         sheets = [tables.accuracy_sheet(comparison)]
+        sheets += [tables.energy_sheet(comparison, name, units()) for name in profiles]
     for sheet in (*sheets, tables.verdict_sheet(comparison)):
         terminal.table(sheet.columns, sheet.rows, title=sheet.title, left=sheet.left)
     for mark in _marks(tables.LEGEND, comparison):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,7 @@ _BATCH = 32  # samples that are counted at once
 _UNPUBLISHED = ("name", "title", "source", "is_reconstruction")  # what is no part of a recipe
 
 OnReading = Callable[[Method, int], None]
+OnMethod = Callable[[Comparison], None]
 
 
 def compare(
@@ -59,6 +60,7 @@ def compare(
     device: str = "cpu",
     seed: int = 0,
     on_reading: OnReading = lambda method, time_steps: None,
+    on_method: OnMethod = lambda comparison: None,
 ) -> Comparison:
     """What becomes of a trained network by every method at every T.
 
@@ -72,6 +74,7 @@ def compare(
     learning_rate, batch_size : of the training that made the model; methods that train on take a
         share of the rate
     on_reading : told of every T of a method before it is read
+    on_method : given the comparison so far, after the source and after every method
 
     Raises ConversionFailure for a model that no method can convert, and for classes that are not
     those of the data.
@@ -87,7 +90,7 @@ def compare(
     lessons = Lessons(train.images, train.labels, batch_size, learning_rate, seed, device_)
     times = tuple(sorted(set(steps)))
     job = _Job(data, times, calibration, counted, profiles, ann, device_, seed, lessons)
-    return Comparison(
+    comparison = Comparison(
         name=name,
         data=data.name,
         source=_source(target, model, activations, ann, job),
@@ -107,8 +110,14 @@ def compare(
             "PyTorch": torch.__version__,
         },
         notes=data.notes,
-        methods=tuple(job.method(model, one, on_reading) for one in methods),
+        methods=(),
     )
+    on_method(comparison)
+    for one in methods:
+        read = job.method(model, one, on_reading)
+        comparison = replace(comparison, methods=(*comparison.methods, read))
+        on_method(comparison)
+    return comparison
 
 
 def first_images(part: Part, samples: int) -> Tensor:

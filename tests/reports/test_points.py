@@ -6,7 +6,8 @@ import pytest
 
 from reports.errors import ReportDataError
 from reports.pareto import Objective
-from reports.points import columns, flat, front, objective_values, within
+from reports.points import columns, flat, front, objective_values, twins, within
+from reports.text import origins
 
 
 def test_a_flat_row_has_units_in_its_names(record):
@@ -81,3 +82,37 @@ def test_beyond_a_limit_a_point_is_on_no_front_and_hides_nobody(record, objectiv
     assert [point.number for point in front(records, (accuracy, cheap))] == [0, 2]
     fair = replace(accuracy, limit=0.85)
     assert [point.number for point in front(records, (fair, cheap))] == [0]
+
+
+def test_points_of_one_training_with_the_same_figures_stand_on_the_front_once(record, objectives):
+    def read(number, reading, method, **changes):
+        knobs = {"method": method}
+        design = {"variant": "converted", "architecture": "lenet", "knobs": knobs}
+        changes = {"accuracy": 0.9, "energy_pj": 5.0, "point": "read", **changes}
+        return record(number, parent=number, reading=reading, design=design, **changes)
+
+    records = [
+        read(1, 1, "opi"),
+        read(1, 2, "qcfs"),
+        read(1, 3, "icsnn-1", accuracy=0.95, energy_pj=6.0),
+        read(2, 1, "opi"),  # another training: chance
+        read(1, 4, "rate-norm", point="fine-tuned"),  # it confirms: evidence of its own
+    ]
+    points = front(records, objectives)
+    assert [point.name for point in points] == ["1.3", "1.1", "1.4", "2.1"]
+    assert twins(points[0], records) == []
+    assert [point.name for point in twins(points[1], records)] == ["1.2"]
+    assert origins(points, records)[1].endswith("; the same figures: #1.2 (method qcfs)")
+
+
+def test_what_differs_in_another_profile_alone_is_another_point(record, objectives):
+    first = record(1, energy_pj=5.0, accuracy=0.9)
+    other = replace(
+        first,
+        parent=1,
+        reading=1,
+        point="read",
+        energy={**first.energy, "loihi": first.energy["cmos45-fp32"]},
+    )
+    assert len(front([first, other], objectives)) == 2
+    assert len(front([first, replace(other, energy=first.energy)], objectives)) == 1

@@ -1,10 +1,12 @@
 """`dse convert`: a user's plain model becomes a spiking one, or is refused with its line."""
 
 import json
+import os
+import signal
 
 import pytest
 import torch
-from command import dse
+from command import dse, start
 from safetensors.torch import save_file
 from torch import nn
 
@@ -173,3 +175,20 @@ def test_a_point_of_a_run_is_converted_by_all_that_is_asked_for(folder):
     done = dse("convert", "r#0", "--data", "digits", folder=folder)
     assert done.returncode == 2
     assert "r#0: has its own: --data and --weights are for a model of yours" in done.stderr
+
+
+def test_what_was_read_before_a_stop_is_reported_and_the_rest_is_named(folder):
+    arguments = ("net.py:build", "--data", "digits", "--steps", "1..64", "--samples", "8")
+    process = start("convert", *arguments, "--method", "opi,icsnn-2,icsnn", folder=folder)
+    for line in process.stdout:
+        if "converting: icsnn-2" in line:
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    page = "conversions/net/conversion.html"
+    assert f"stopped; 1 of 3 methods are in {page}" in output
+    assert "with --method icsnn-2,icsnn --out conversions/net-2" in output
+    document = json.loads((folder / page).with_name("conversion.json").read_text())
+    assert [one["name"] for one in document["methods"]] == ["opi"]
+    assert "stopped: icsnn-2, icsnn were asked for, and were not read" in document["notes"]
