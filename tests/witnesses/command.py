@@ -5,7 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMAND = [sys.executable, "-c", "from dse.cli.main import main; main()"]
+# hears Ctrl-C as in a terminal, also where the tests run in the background, which ignores it
+_MAIN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from dse.cli.main import main; main()"
+)
+COMMAND = [sys.executable, "-c", _MAIN]
 
 
 def environment() -> dict[str, str]:
