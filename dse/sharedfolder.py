@@ -28,7 +28,7 @@ from dse.database import PATIENCE_S, Database, is_lost, lost
 from dse.errors import CheckpointError, RunFolderError, StorageLost
 from dse.presence import Presence
 from dse.runfolder import RunFolder
-from dse.safefile import kernel_lock, write_atomically
+from dse.safefile import kernel_lock, remove_leftovers, write_atomically
 from energy_models import ModelCounts
 from reports.record import TrialRecord
 
@@ -243,6 +243,7 @@ class SharedFolder(RunFolder):
         """
         mirror = self.path / "mirror.json"
         with kernel_lock(self.path / ".mirror.lock"):
+            remove_leftovers(mirror)  # of a worker that was killed
             place = _read_place(mirror)
             size = self.records_file.stat().st_size if self.records_file.exists() else 0
             if place["bytes"] != size:

@@ -110,7 +110,8 @@ def module_of(path: Path) -> Any:
 def blame(error: BaseException, path: Path) -> str:
     """`file.py:12: ValueError: what it said`, with the last line of that file that was running."""
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
+    own = path.resolve()
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == own]
     where = f"{path}:{lines[-1]}" if lines else str(path)
     return f"{where}: {type(error).__name__}: {error}"
 

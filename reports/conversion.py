@@ -38,6 +38,20 @@ class LayerError:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerWork:
+    """What a layer does per sample in all T steps, and what that takes.
+
+    layer : `(network)` for what belongs to no layer
+    events : products by class and neuron events, by name      energy_pj : profile -> its share
+    """
+
+    layer: str
+    operator: str
+    events: Mapping[str, float]
+    energy_pj: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
     """A spike rate at which a network costs as much as its ANN; text : the rate, or why none."""
 
@@ -59,6 +73,7 @@ class Reading:
     energy_pj : profile -> total, None where something has no price      missing : what, there
     break_even : profile -> spike rate at which it costs as much as its ANN there
     kept_share : of neurons that kept the potentials they were calibrated to, mean over layers
+    layers : their errors, of those with neurons      work : of all layers
     """
 
     time_steps: int
@@ -78,6 +93,7 @@ class Reading:
     kept_share: float | None = None
     notes: tuple[str, ...] = ()
     layers: tuple[LayerError, ...] = ()
+    work: tuple[LayerWork, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +154,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A number of time steps, or why there is none."""
+    """A number of time steps, and why it is no end; or why there is none."""
 
     time_steps: int | None
     reason: str = ""
 
     @property
     def text(self) -> str:
-        """For a table."""
-        return "–" if self.time_steps is None else str(self.time_steps)
+        """For a table: `16`, `≥ 16` where nothing longer was read, or a dash."""
+        if self.time_steps is None:
+            return "–"
+        return f"≥ {self.time_steps}" if self.reason else str(self.time_steps)
 
 
 @dataclass(frozen=True, slots=True)

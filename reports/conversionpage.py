@@ -18,12 +18,13 @@ _KINDS = ("svg", "png")  # fonts make a PDF slow
 
 
 def write_conversion(comparison: Comparison, folder: Path, units: EnergyUnits) -> Path:
-    """Write `conversion.html`, `conversion.csv`, `errors.csv` and `figures/`; returns the page.
+    """Write `conversion.html`, its three CSV tables and `figures/`; returns the page.
 
     The same comparison gives the same bytes. Files of an earlier report are replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(tables.readings_frame(comparison), folder / "conversion.csv")
+    write_csv(tables.layers_frame(comparison), folder / "layers.csv")
     write_csv(tables.errors_frame(comparison), folder / "errors.csv")
     figures = [shown.save(folder / "figures") for shown in _figures(comparison, units)]
     page = folder / "conversion.html"

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
 
 from reports.conversion import GAPS, Reading, Verdict, cheaper_up_to, within
 from reports.families import REFERENCE, Family, Mean, families, named, reference, varying
 from reports.outcome import ranges
 from reports.points import Scalar
 from reports.record import Key, TrialRecord
-from reports.text import knob_items
+from reports.text import knob_items, ranged
 
 CONVERTED = "converted"  # the family whose networks are read out as spiking ones
 STEPS, METHOD = "time_steps", "method"
 _RECONSTRUCTION = " is a reconstruction: "  # as a conversion says of itself in a note
-_NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?(?![\w.]*\w)")  # a word of its own
 Knobs = Mapping[str, Scalar]
 
 
@@ -230,7 +227,7 @@ def _conversion(
             if name != METHOD and value != beside.readings.get(name)
         },
         is_reconstruction=any(names_reconstruction(n) for one in points for n in one.own_notes),
-        notes=_ranged([n.partition(": ")[2] for one in points for n in one.own_notes]),
+        notes=ranged([n.partition(": ")[2] for one in points for n in one.own_notes]),
         steps=tuple(steps),
         near={gap: _near(by_step, own, gap) for gap in GAPS},
         cheaper={
@@ -302,19 +299,3 @@ def _time_steps(record: TrialRecord, readings: Knobs) -> int:
 def _source_accuracy(record: TrialRecord) -> float | None:
     value = record.metrics.get("source_accuracy")
     return None if value is None else float(value)
-
-
-def _ranged(notes: Sequence[str]) -> tuple[str, ...]:
-    """Notes that differ in their numbers alone as one: `kept by 71.5 to 92.4 % of the neurons`."""
-    alike: dict[tuple[str, ...], list[list[str]]] = {}
-    for note in notes:
-        alike.setdefault(tuple(_NUMBER.split(note)), []).append(_NUMBER.findall(note))
-    return tuple(
-        "".join(chain(*zip_longest(words, map(_range, zip(*numbers, strict=True)), fillvalue="")))
-        for words, numbers in alike.items()
-    )
-
-
-def _range(numbers: Sequence[str]) -> str:
-    low, high = (of(numbers, key=lambda one: float(one.replace(",", ""))) for of in (min, max))
-    return low if low == high else f"{low} to {high}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 
-from reports.conversion import GAPS, Verdict
+from reports.conversion import GAPS
 from reports.conversionfigures import Curve, Plot
 from reports.conversionruns import AtStep, Conversion, Source
 from reports.conversiontable import LEGEND, Sheet, shown_steps
@@ -84,7 +84,7 @@ def verdict_sheet(source: Source) -> Sheet:
         (
             one.label,
             *(one.near[gap].text for gap in GAPS),
-            *map(_cheaper, one.cheaper.values()),
+            *(verdict.text for verdict in one.cheaper.values()),
         )
         for one in source.conversions
     ]
@@ -214,11 +214,6 @@ def accuracy(source: Source, mean: Mean | None) -> str:
 
 def _decimals(source: Source) -> int:
     return 2 if (source.samples or 0) >= _MANY_SAMPLES else 1
-
-
-def _cheaper(verdict: Verdict) -> str:
-    """`16`, or `≥ 16` where nothing longer was read."""
-    return f"≥ {verdict.text}" if verdict.time_steps and verdict.reason else verdict.text
 
 
 def _by_step(source: Source, title: str, cell: Callable[[AtStep], str]) -> Sheet:

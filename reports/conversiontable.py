@@ -11,7 +11,7 @@ import pandas as pd
 from reports.conversion import GAPS, PARTS, Comparison, LayerError, MethodReadings, Reading
 from reports.points import ENERGY, Scalar
 from reports.table import frame
-from reports.text import NOTHING, EnergyUnits, format_percent, format_value, significant
+from reports.text import NOTHING, EnergyUnits, format_percent, format_value, ranged, significant
 
 LEGEND = (
     "† a reconstruction: the authors' text could not be read, and what is here is inferred",
@@ -176,12 +176,11 @@ def method_notes(comparison: Comparison) -> Iterator[str]:
 def reading_notes(comparison: Comparison) -> list[str]:
     """What was said of the readings, each text once with the methods that it is of.
 
-    Those of a method's own T are left to the CSV.
+    Notes that differ in their numbers alone, as those of each T, are one with ranges.
     """
     found: dict[str, dict[str, None]] = {}
     for method in comparison.methods:
-        read = method.read()
-        for note in read[-1].notes if read else ():
+        for note in ranged([note for one in method.read() for note in one.notes]):
             found.setdefault(note, {})[method.name] = None
     everyone = [one.name for one in comparison.methods if one.read()]
     return [
@@ -215,6 +214,25 @@ def errors_frame(comparison: Comparison) -> pd.DataFrame:
         "kept_share",
     )
     return frame(rows, names)
+
+
+def layers_frame(comparison: Comparison) -> pd.DataFrame:
+    """One row a method, T and layer: products, neuron events and energies per sample."""
+    rows: list[dict[str, Scalar]] = [
+        {
+            "method": method.name,
+            "time_steps": one.time_steps,
+            "layer": layer.layer,
+            "operator": layer.operator,
+            **layer.events,
+            **{f"{ENERGY}{name}": value for name, value in layer.energy_pj.items()},
+        }
+        for method in comparison.methods
+        for one in method.readings
+        for layer in one.work
+    ]
+    first = ("method", "time_steps", "layer", "operator")
+    return frame(rows, tuple(dict.fromkeys((*first, *(name for row in rows for name in row)))))
 
 
 def _flat(comparison: Comparison, method: MethodReadings, one: Reading) -> dict[str, Scalar]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 
 from reports.pareto import Objective
 from reports.points import ENERGY, Scalar, flat, front, twins
@@ -12,6 +14,7 @@ from reports.record import Key, TrialRecord
 
 NOTHING = "–"
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?(?![\w.]*\w)")  # a word of its own
 
 _LABELS = {
     "validation_accuracy": ("validation accuracy", "%"),
@@ -241,3 +244,19 @@ def format_knob(value: Scalar) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return NOTHING if value is None else str(value)
+
+
+def ranged(notes: Sequence[str]) -> tuple[str, ...]:
+    """Notes that differ in their numbers alone as one: `kept by 71.5 to 92.4 % of the neurons`."""
+    alike: dict[tuple[str, ...], list[list[str]]] = {}
+    for note in notes:
+        alike.setdefault(tuple(_NUMBER.split(note)), []).append(_NUMBER.findall(note))
+    return tuple(
+        "".join(chain(*zip_longest(words, map(_range, zip(*numbers, strict=True)), fillvalue="")))
+        for words, numbers in alike.items()
+    )
+
+
+def _range(numbers: Sequence[str]) -> str:
+    low, high = (of(numbers, key=lambda one: float(one.replace(",", ""))) for of in (min, max))
+    return low if low == high else f"{low} to {high}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -48,8 +49,9 @@ def methods(
     from dse.conversion import methods as known
 
     wanted = [one.strip() for one in names.split(",")]
-    if wanted == ["all"]:
-        wanted = list(known.METHODS)
+    if "all" in wanted:
+        wanted += known.METHODS
+        wanted.remove("all")
     problems = [
         f'--method "{one}": unknown.{nearest(one, [*known.METHODS, "all"])}'
         for one in dict.fromkeys(wanted)
@@ -72,20 +74,40 @@ def methods(
     if problems:
         raise TargetError("\n".join(problems))
     changes = {name: value for name, (_, value, _) in parts.items() if value is not None}
-    if percentile is not None:
-        changes["percentile"] = percentile  # type: ignore[assignment]  # the one that is no word
-    found = (
+    found = [
         replace(known.METHODS[one], **changes)  # type: ignore[arg-type]  # checked above
         for one in dict.fromkeys(wanted)
-    )
-    return tuple(one if epochs is None else _of_epochs(one, epochs) for one in found)
+    ]
+    if percentile is not None:
+        found = _where(found, "--percentile", lambda one: _with_percentile(one, percentile))
+    if epochs is not None:
+        found = _where(found, "--epochs", lambda one: _of_epochs(one, epochs))
+    return tuple(found)
 
 
-def _of_epochs(method: Method, epochs: int) -> Method:
-    """A method that trains on for so long; another one as it is."""
+def _where(
+    found: Sequence[Method], option: str, change: Callable[[Method], Method | None]
+) -> list[Method]:
+    """Methods changed where an option speaks of them; TargetError where it does of none."""
+    changed = [change(one) for one in found]
+    if not any(changed):
+        names = ", ".join(one.name for one in found)
+        raise TargetError(f"{option}: {names}: no such part, so that it would change nothing")
+    return [new or old for new, old in zip(changed, found, strict=True)]
+
+
+def _with_percentile(method: Method, percentile: float) -> Method | None:
+    """A method with this percentile, None if its thresholds follow none."""
+    if not method.has_percentile:
+        return None
+    return replace(method, percentile=percentile)
+
+
+def _of_epochs(method: Method, epochs: int) -> Method | None:
+    """A method that trains on for so long, None if it does not train."""
     names = ("noisy_epochs", "tuning_epochs")
     trains = {name: epochs for name in names if getattr(method, name) > 0}
-    return replace(method, **trains)  # type: ignore[arg-type]
+    return replace(method, **trains) if trains else None  # type: ignore[arg-type]
 
 
 def steps(text: str) -> tuple[int, ...]:

@@ -62,7 +62,8 @@ def convert(
         str | None,
         typer.Option(
             "--data",
-            help="digits, mnist, fashion-mnist, cifar10, or your file.npz; of a point: its own",
+            help="digits, mnist, fashion-mnist, cifar10, or your file.npz or file.py:load; of a "
+            "point: its own",
         ),
     ] = None,
     weights: Annotated[
@@ -81,7 +82,8 @@ def convert(
         typer.Option(help="instead of the method's own: max, percentile, bound, mmse ..."),
     ] = None,
     percentile: Annotated[
-        float | None, typer.Option(help="of the activations, for the rules that have one: 0..100")
+        float | None,
+        typer.Option(help="of the activations, above 0 to 100; for the rules that have one"),
     ] = None,
     initial: Annotated[
         str | None,
@@ -138,9 +140,10 @@ def convert(
     Save weights with safetensors.torch.save_file(model.state_dict(), "w.safetensors").
 
     It writes conversion.html (accuracy, spikes, operations and energy against T, errors by layer),
-    conversion.csv, errors.csv and conversion.json. A method that the model does not allow stands
-    there with its reason. After Ctrl-C it holds the methods that were read. Ends with 1 if no
-    method has a result, with 2 if the model cannot be converted.
+    conversion.csv, layers.csv (operations and energy of each layer), errors.csv and
+    conversion.json. A method that the model does not allow stands there with its reason. After
+    Ctrl-C they hold the methods that were read. Ends with 1 if no method has a result, with 2 if
+    the model cannot be converted.
     """
     name = asking.name(target)
     folder = Path("conversions") / name if out is None else out
@@ -201,19 +204,20 @@ def convert(
 def _model(target: str, weights: Path | None) -> nn.Module:
     """The user's model with its weights, whose layers can be converted."""
     from dse.conversion import lines
+    from dse.conversion.comparison import refuse_precision
     from dse.conversion.graph import trace
     from dse.errors import CheckpointError
     from dse.training.checkpoint import load_weights
 
     with lines.noted():
         model = targets.built_model(target)
-    if weights is not None:
-        try:
-            load_weights(model, weights)
-        except CheckpointError as error:
-            raise TargetError(str(error)) from error
     try:
+        refuse_precision(model)
+        if weights is not None:
+            load_weights(model, weights)
         trace(model)
+    except CheckpointError as error:
+        raise TargetError(str(error)) from error
     except ConversionFailure as error:
         raise TargetError(_of_target(target, error)) from error
     return model

@@ -7,13 +7,14 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dse import usercode
-from dse.errors import TargetError
+from dse.errors import DseError, TargetError
 from dse.pricing import admit
 from dse.runfolder import RunFolder
 from energy_models import CountsError, ModelCounts
@@ -233,12 +234,13 @@ def built_model(target: str) -> nn.Module:
 
 def _made(target: str) -> tuple[nn.Module, Any]:
     """A model and the batch that it brings, None if it brings none."""
-    build = _callable(target)
     import torch
     from torch import nn
 
-    torch.manual_seed(0)  # the weights of a model that brings none
-    made = build if isinstance(build, nn.Module) else _built(build, target)
+    with _blamed(target):
+        build = _callable(target)
+        torch.manual_seed(0)  # the weights of a model that brings none
+        made = build if isinstance(build, nn.Module) else _built(build, target)
     model, batch = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(model, nn.Module):
         raise TargetError(
@@ -246,6 +248,21 @@ def _made(target: str) -> tuple[nn.Module, Any]:
             "module and a batch"
         )
     return model, batch
+
+
+@contextmanager
+def _blamed(target: str) -> Iterator[None]:
+    """What code of the user's own raises, with its line; TargetError."""
+    try:
+        yield
+    except DseError:
+        raise
+    except Exception as error:
+        place = Path(target.rpartition(":")[0])
+        hint = ""
+        if isinstance(error, FileNotFoundError):
+            hint = f" (looked for from the current folder, {Path.cwd()})"
+        raise TargetError(f"{target}: {usercode.blame(error, place)}{hint}") from error
 
 
 def pick_device(name: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 import torch
@@ -26,6 +27,7 @@ from dse.errors import ConversionFailure, TracingError, TrialFailure
 from dse.training.evaluation import accuracy_by_step, undisturbed
 from energy_models import (
     CountsError,
+    EnergyBreakdown,
     HardwareProfile,
     ModelCounts,
     break_even,
@@ -34,7 +36,7 @@ from energy_models import (
 )
 from energy_models.baselines import ann_of
 from energy_models.truncation import truncated
-from reports.conversion import Comparison, MethodReadings, Rate, Reading, Source
+from reports.conversion import Comparison, LayerWork, MethodReadings, Rate, Reading, Source
 
 COUNTED_SAMPLES = 64
 _BATCH = 32  # samples that are counted at once
@@ -112,6 +114,7 @@ def compare(
         notes=data.notes,
         methods=(),
     )
+    comparison = replace(comparison, notes=(*data.notes, *_at_chance(comparison, data.classes)))
     on_method(comparison)
     for one in methods:
         read = job.method(model, one, on_reading)
@@ -130,6 +133,7 @@ def check_source(model: nn.Module, data: Splits, images: Tensor) -> tuple[str, .
 
     images : some of the data      Raises ConversionFailure, with every layer that cannot be.
     """
+    refuse_precision(model)
     graph = trace(model)
     what = f"{type(model).__name__}, on images of {data.name} of shape {data.input_shape}"
     if len(data.input_shape) != 3:
@@ -145,6 +149,27 @@ def check_source(model: nn.Module, data: Splits, images: Tensor) -> tuple[str, .
             "one for each class of the data"
         )
     return tuple(f"{node.name}: {node.module}" for node in graph.activations())
+
+
+def _at_chance(comparison: Comparison, classes: int) -> Iterator[str]:
+    """Whether the source tells no class from another: nobody has trained it, perhaps."""
+    accuracy, chance = comparison.source.validation, 1 / classes
+    error = math.sqrt(chance * (1 - chance) / comparison.samples["validation"])
+    if accuracy is not None and accuracy < chance + 3 * error:
+        yield (
+            f"the ANN is right in {100 * accuracy:.1f} % of the validation images, and chance in "
+            f"{100 * chance:.1f} %: are its weights trained?"
+        )
+
+
+def refuse_precision(model: nn.Module) -> None:
+    """Raise ConversionFailure for weights of another kind than the images have."""
+    kinds = {one.dtype for one in model.parameters() if one.is_floating_point()}
+    if others := sorted(str(kind) for kind in kinds - {torch.float32}):
+        raise ConversionFailure(
+            f"{type(model).__name__}: weights are {', '.join(others)}: must be torch.float32, as "
+            "the images are: return model.float()"
+        )
 
 
 def _ann_counts(model: nn.Module, images: Tensor) -> ModelCounts | None:
@@ -163,7 +188,7 @@ def _source(
     ann: ModelCounts | None,
     job: _Job,
 ) -> Source:
-    energy_pj, missing = _energies(ann, job.profiles)
+    priced = _priced(ann, job.profiles)
     validation, test = job.accuracies(model)
     return Source(
         target=target,
@@ -174,8 +199,8 @@ def _source(
         test=test[-1],
         mac=0.0 if ann is None else ann.ops.mac,
         dense_mac=0.0 if ann is None else ann.ops.dense_mac,
-        energy_pj=energy_pj,
-        missing=missing,
+        energy_pj=priced.energy_pj,
+        missing=priced.missing,
         notes=() if ann is None else ann.assumptions,
     )
 
@@ -290,7 +315,7 @@ class _Job:
         *,
         calibrated_for: int | None,
     ) -> Reading:
-        energy_pj, missing = _energies(counts, self.profiles)
+        priced = _priced(counts, self.profiles)
         kept = [one.kept_share for one in made.layers if one.kept_share is not None]
         return Reading(
             time_steps=made.network.time_steps,
@@ -303,12 +328,13 @@ class _Job:
             dense_mac=counts.ops.dense_mac,
             ac=counts.ops.ac,
             graded=counts.ops.graded,
-            energy_pj=energy_pj,
-            missing=missing,
+            energy_pj=priced.energy_pj,
+            missing=priced.missing,
             break_even=self._break_even(counts),
             kept_share=sum(kept) / len(kept) if kept else None,
             notes=(*made.notes, *counts.warnings, *counts.assumptions),
             layers=layer_errors(made, self.counted),
+            work=priced.work,
         )
 
     def _break_even(self, counts: ModelCounts) -> dict[str, Rate]:
@@ -321,16 +347,35 @@ class _Job:
         return {name: Rate(one.rate, one.measured_rate, one.text) for name, one in found.items()}
 
 
-def _energies(
-    counts: ModelCounts | None, profiles: Mapping[str, HardwareProfile]
-) -> tuple[dict[str, float | None], dict[str, tuple[str, ...]]]:
-    """Profile -> total per sample in pJ, and what has no price there."""
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    """Energies per sample: profile -> total, None if incomplete; profile -> what has no price."""
+
+    energy_pj: dict[str, float | None]
+    missing: dict[str, tuple[str, ...]]
+    work: tuple[LayerWork, ...] = ()
+
+
+def _priced(counts: ModelCounts | None, profiles: Mapping[str, HardwareProfile]) -> _Priced:
     if counts is None:
         nothing = ("its operations do not follow from what was counted",)
-        return dict.fromkeys(profiles), dict.fromkeys(profiles, nothing)
+        return _Priced(dict.fromkeys(profiles), dict.fromkeys(profiles, nothing))
     found = {name: estimate(counts, profile) for name, profile in profiles.items()}
-    missing = {name: tuple(one.missing) for name, one in found.items() if one.missing}
-    return {name: one.total_pj for name, one in found.items()}, missing
+    return _Priced(
+        {name: one.total_pj for name, one in found.items()},
+        {name: tuple(one.missing) for name, one in found.items() if one.missing},
+        tuple(_work(counts, found)),
+    )
+
+
+def _work(counts: ModelCounts, found: Mapping[str, EnergyBreakdown]) -> Iterator[LayerWork]:
+    for place, row in enumerate(counts.layers):
+        events = {**row.ops.to_dict(), **row.updates.to_dict()}
+        energy_pj = {name: one.layers[place].total_pj for name, one in found.items()}
+        yield LayerWork(row.name.removeprefix("nodes."), row.operator, events, energy_pj)
+    network = {name: sum(one.network.values()) for name, one in found.items() if one.network}
+    if network:
+        yield LayerWork("(network)", "", {}, network)
 
 
 def _spikes_per_neuron(network: ConvertedNetwork, counts: ModelCounts) -> float | None:

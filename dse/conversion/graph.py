@@ -32,6 +32,9 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _SYNAPSES = (nn.Conv2d, nn.Linear)
 _LEAVES = (*_RELUS, *_NOTHING, *_NORMS)
 KNOWN = "Conv2d, Linear, BatchNorm, ReLU, average and max pooling, flatten, dropout and sums"
+_WITH_NUMBERS = (
+    "; to normalise images, give them normalised (--data file.py:load) or say it as BatchNorm2d"
+)
 
 
 def trace(model: nn.Module) -> Graph:
@@ -225,7 +228,7 @@ class _Builder:
             self._mean(node)
         else:
             name = getattr(function, "__name__", str(function))
-            raise _Refused(f"{name} cannot be converted: must be one of {KNOWN}")
+            raise _Refused(f"{name} cannot be converted: must be one of {KNOWN}{_way_out(name)}")
 
     def _method(self, node: fx.Node, name: str) -> None:
         if name in ("size", "dim"):
@@ -245,7 +248,7 @@ class _Builder:
 
     def _sum(self, node: fx.Node) -> None:
         if len(node.args) != 2 or any(not isinstance(one, fx.Node) for one in node.args):
-            raise _Refused("a sum with a number: must be a sum of two layers")
+            raise _Refused(f"a sum with a number: must be a sum of two layers{_WITH_NUMBERS}")
         if node.kwargs.get("alpha", 1) != 1:
             raise _Refused("a sum with alpha: must be a plain sum")
         self._add(node, "add", tuple(self._name(one) for one in node.args))
@@ -301,6 +304,10 @@ class _Builder:
 
     def _source(self, node: fx.Node) -> str:
         return self._name(_first(node))
+
+
+def _way_out(name: str) -> str:
+    return _WITH_NUMBERS if name in ("sub", "mul", "truediv", "div") else ""
 
 
 class _Refused(Exception):

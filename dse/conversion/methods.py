@@ -69,6 +69,11 @@ class Method:
     is_reconstruction: bool = False
 
     @property
+    def has_percentile(self) -> bool:
+        """Whether `percentile` can tell a threshold of it."""
+        return "percentile" in self.threshold or self.threshold == "distribution"
+
+    @property
     def depends_on_time_steps(self) -> bool:
         """Whether a network of fewer steps is another one, not the start of this one."""
         return (

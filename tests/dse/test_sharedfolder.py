@@ -143,6 +143,13 @@ def test_a_mirror_that_a_killed_process_left_half_done_is_made_anew(ours, theirs
         assert theirs.records_file.read_bytes() == whole
 
 
+def test_what_a_killed_process_began_of_a_mirror_is_gone(ours, theirs):
+    begun = ours.path / ".mirror.json.4711.tmp"
+    begun.write_text("{")
+    add(theirs, record(1))
+    assert len(ours.records()) == 1 and not begun.exists()
+
+
 def test_one_at_a_time_has_the_lock(ours, theirs):
     order = []
 

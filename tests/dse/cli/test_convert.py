@@ -40,6 +40,21 @@ def narrow():
 def twelve():
     return build(classes=12)
 
+def raises():
+    return [].pop()
+
+def reads():
+    return open("cfg.json")
+
+def normalised():
+    class Normalised(nn.Sequential):
+        def forward(self, x):
+            return super().forward((x - 0.5) / 0.5)
+    return Normalised(*build())
+
+def double():
+    return build().double()
+
 def dead():
     model = build()
     nn.init.constant_(model[1].weight, 0.0)
@@ -75,13 +90,19 @@ def test_a_model_with_weights_is_converted_and_reported(folder):
     assert all("must be clipped or qcfs" in row["reason"] for row in qcfs["readings"])
     assert icsnn["changed"] == ["coding: direct, not rate-compensated"]
     out = folder / "conversions" / "net"
-    for name in ("conversion.json", "conversion.csv", "errors.csv", "conversion.html"):
+    for name in (
+        "conversion.json",
+        "conversion.csv",
+        "layers.csv",
+        "errors.csv",
+        "conversion.html",
+    ):
         assert (out / name).stat().st_size > 300
     assert json.loads((out / "conversion.json").read_text()) == document
     # again, over its own report; in words this time
     done = dse(*arguments, folder=folder)
     assert done.returncode == 0, done.stderr
-    for text in ("ANN: net.py:build", "icsnn † *", "T = 4", "report: conversions/net"):
+    for text in ("ANN: net.py:build", "icsnn † *", "T = 4", "≥ 4", "report: conversions/net"):
         assert text in done.stdout
     assert "no result: qcfs:" in done.stderr
 
@@ -129,6 +150,15 @@ def test_one_method_shows_every_t_and_the_errors_of_its_layers(folder):
         (("no.py:b", "--out", "."), ("--out .: is there, and is no conversion",)),
         (("no.py:b",), ("no.py: no such file",)),
         (("build",), ("must be a model of yours",)),
+        (("net.py:raises",), ("net.py:raises: net.py:30: IndexError: pop from empty list",)),
+        (("net.py:reads",), ("net.py:33: FileNotFoundError", "looked for from the current fold")),
+        (("net.py:normalised",), ("sub cannot be converted", "say it as BatchNorm2d")),
+        (("net.py:double",), ("weights are torch.float64: must be torch.float32",)),
+        (
+            ("net.py:build", "--method", "qcfs", "--percentile", "99"),
+            ("--percentile: qcfs: no such part, so that it would change nothing",),
+        ),
+        (("net.py:build", "--method", "opi,qcfs", "--epochs", "2"), ("--epochs: opi, qcfs: no",)),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(folder, arguments, messages):

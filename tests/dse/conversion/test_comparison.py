@@ -168,3 +168,29 @@ def test_calibration_images_are_a_stratified_draw_of_the_training_images(digits)
 
 def _part(part):
     return part.images, part.labels
+
+
+def test_the_work_of_the_layers_adds_up_to_that_of_the_network(trained, digits):
+    [method] = compared(trained, digits, ["icsnn"], [1, 4]).methods
+    for row in method.readings:
+        for name in ("ac", "dense_mac", "graded"):
+            assert sum(one.events.get(name, 0.0) for one in row.work) == getattr(row, name)
+        for profile in HARDWARE:
+            layers_pj = sum(one.energy_pj[profile] for one in row.work)
+            assert layers_pj == pytest.approx(row.energy_pj[profile], rel=1e-12)
+    assert all(one.layer and not one.layer.startswith("nodes.") for one in row.work)
+
+
+def test_a_source_that_is_no_better_than_chance_is_told_of(trained, digits):
+    assert compared(trained, digits, ["opi"], [1]).notes == digits.notes
+    torch.manual_seed(1)
+    untrained = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
+    nn.init.zeros_(untrained[3].weight)
+    *others, note = compared(untrained, digits, ["opi"], [1]).notes
+    assert tuple(others) == digits.notes
+    assert note.endswith("chance in 10.0 %: are its weights trained?")
+
+
+def test_weights_of_another_precision_than_the_images_are_refused(trained, digits):
+    with pytest.raises(ConversionFailure, match=r"float64: must be torch.float32.*model.float"):
+        compared(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).double(), digits, ["opi"], [1])
