@@ -42,6 +42,7 @@ bench: $(INSTALLED)
 	@echo "== measuring"
 	@$(BIN)/python -m benchmarks.counting
 	@$(BIN)/python -m benchmarks.training
+	@$(BIN)/python -m benchmarks.conversion
 
 clean:
 	@echo "== removing $(VENV) and caches; runs/ stays"

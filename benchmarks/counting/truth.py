@@ -84,9 +84,12 @@ def is_within(name: str, path: str) -> bool:
     return name == path or path == "" or name.startswith((f"{path}.", f"{path}/"))
 
 
-def true_counts(model: nn.Module, batch: Tensor) -> TrueCounts:
+def true_counts(
+    model: nn.Module, batch: Tensor, neurons: tuple[type[nn.Module], ...] = ()
+) -> TrueCounts:
     """Run a model in evaluation mode on a batch, the samples in dimension 0.
 
+    neurons : layers of a library whose parameters are no weights
     Raises UnknownLayerError for a layer with weights, or an option of one, that is not known.
     """
     calls: dict[str, list[_Call]] = defaultdict(list)
@@ -110,7 +113,7 @@ def true_counts(model: nn.Module, batch: Tensor) -> TrueCounts:
         stack.enter_context(products_told_to(hear))
         for name, module in model.named_modules():
             stack.callback(module.register_forward_pre_hook(restart).remove)
-            if _is_layer(name, module):
+            if _is_layer(name, module, neurons):
                 hook = module.register_forward_hook(see, with_kwargs=True)
                 stack.callback(hook.remove)
         model(batch)
@@ -118,7 +121,7 @@ def true_counts(model: nn.Module, batch: Tensor) -> TrueCounts:
     return TrueCounts(len(batch), rows)
 
 
-def _is_layer(name: str, module: nn.Module) -> bool:
+def _is_layer(name: str, module: nn.Module, neurons: tuple[type[nn.Module], ...]) -> bool:
     known = (
         nn.Linear,
         nn.Conv1d,
@@ -133,7 +136,7 @@ def _is_layer(name: str, module: nn.Module) -> bool:
     if isinstance(module, known):
         return True
     has_weights = any(parameter is not None for parameter in module._parameters.values())
-    if has_weights and not isinstance(module, _WITHOUT_PRODUCTS):
+    if has_weights and not isinstance(module, _WITHOUT_PRODUCTS + neurons):
         raise UnknownLayerError(
             f"{name}: the true products of {type(module).__name__} are not known; "
             "add them to benchmarks/counting/truth.py"

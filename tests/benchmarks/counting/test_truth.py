@@ -149,6 +149,21 @@ def test_what_is_not_known_is_refused(layer):
         true_counts(layer, x)
 
 
+def test_neurons_that_hold_a_threshold_are_no_layers_where_they_are_named():
+    class Neuron(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.threshold = nn.Parameter(torch.ones(()))
+
+        def forward(self, x):
+            return (x >= self.threshold).to(x.dtype)
+
+    model, x = nn.Sequential(Neuron(), nn.Linear(2, 3)), torch.tensor([[2.0, 0.0]])
+    with pytest.raises(UnknownLayerError, match="Neuron are not known"):
+        true_counts(model, x)
+    assert true_counts(model, x, (Neuron,)).total.ac == 3  # one spike to 3 outputs
+
+
 @pytest.mark.parametrize("name", sorted(set(SMALL) - {"vision-block", "lstm"}))
 def test_dense_products_equal_those_of_pytorch(name):
     model, make_batch = networks.NETWORKS[name](**SMALL[name])

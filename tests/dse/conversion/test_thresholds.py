@@ -1,11 +1,13 @@
 """Rules that choose a threshold by what the staircase of T steps makes of the activations."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from dse.conversion.graph import Node
-from dse.conversion.thresholds import Seen, clip_floor, level
+from dse.conversion.thresholds import Seen, clip_floor, level, quantile
 from dse.neurons.clipped import Qcfs
 
 
@@ -47,3 +49,15 @@ def test_least_squared_error_is_of_currents_not_of_levels() -> None:
             (seen.after - clip_floor(seen.before, one, 2)).square().mean() for one in (best, tried)
         ]
         assert float(errors[0]) <= float(errors[1]) + 1e-6
+
+
+@pytest.mark.parametrize("percentile", [0.1, 50.0, 75.0, 90.0, 99.0, 99.9, 100.0])
+def test_a_quantile_is_the_value_at_its_place_whatever_the_order(percentile):
+    generator = torch.Generator().manual_seed(5)
+    drawn = torch.randn(20_011, generator=generator)
+    steps = torch.arange(20_011.0)
+    hidden = torch.where(steps % 64 == 0, 0.0, drawn)  # a sample of every 64th sees nothing
+    shown = torch.where(steps % 64 == 0, drawn.abs() + 9.0, drawn)  # or all that is large
+    for values in (drawn, drawn.relu(), drawn.round(), steps, -steps, hidden, shown, drawn[:3]):
+        place = max(1, math.ceil(percentile / 100.0 * len(values)))
+        assert quantile(values, percentile) == values.sort().values[place - 1]
