@@ -68,7 +68,8 @@ class Reading:
     reason : why there is no result; then everything behind it is empty
     validation, test : accuracy, 0..1; None if a logit was not finite
     spikes_per_neuron : in T steps, of the neurons that stand where activations were
-    spikes : in T steps, those of the coding of the data with them
+    spikes : in T steps, with those that leave max-pools and neurons that code the data; spikes that
+        are drawn of the data come from no neuron
     mac, ac, graded : effective products per sample      dense_mac : what most profiles charge
     energy_pj : profile -> total, None where something has no price      missing : what, there
     break_even : profile -> spike rate at which it costs as much as its ANN there

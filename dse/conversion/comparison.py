@@ -300,7 +300,12 @@ class _Job:
         return count(network, list(torch.split(self.counted, size)), progress=False)
 
     def _fewer(self, network: ConvertedNetwork, whole: ModelCounts) -> ModelCounts:
-        """The counts of fewer steps, from those of all where these tell them."""
+        """The counts of fewer steps, from those of all where these tell them.
+
+        Spikes that are drawn depend on how many samples are counted at once, and so on T.
+        """
+        if network.coding_kind == "poisson" and network.time_steps < whole.time_steps:
+            return self._counts(network)
         try:
             return truncated(whole, network.time_steps)
         except CountsError:

@@ -184,7 +184,11 @@ def _model_based(seen: Seen) -> Level:
 
 
 def _mmse(seen: Seen) -> Level:
-    """Li et al., ICML 2021: the threshold of least squared error, of each channel, from a grid."""
+    """Li et al., ICML 2021: the threshold of least squared error, of each channel, from a grid.
+
+    The staircase floors, also where half a threshold is spread over the steps afterwards: the
+    authors' code shifts its neurons by default and searches without the shift.
+    """
     # what neurons get are currents: an activation that is quantised itself shows only levels
     channels, currents = (one.transpose(0, 1).flatten(1) for one in (seen.after, seen.before))
     largest = channels.max(1).values

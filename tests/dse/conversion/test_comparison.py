@@ -1,6 +1,7 @@
 """One network, converted by methods and read at T: what stands in the rows."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -65,6 +66,26 @@ def test_rows_are_what_a_conversion_at_that_t_gives(trained, digits):
             for name in HARDWARE:
                 energy = estimate(counts, load_profile(name))
                 assert row.energy_pj[name] == pytest.approx(energy.total_pj)
+
+
+def test_spikes_per_neuron_are_not_those_of_the_coding(trained, digits):
+    [method] = compared(trained, digits, ["icsnn"], [3]).methods
+    network = convert(trained, calibration_images(digits.train, 64, 0), METHODS["icsnn"], 3).network
+    spikes = []
+    with torch.no_grad():
+        network.run(torch.tensor(digits.validation.images[:16]), lambda *seen: spikes.append(seen))
+    [(_, _, fired)] = spikes
+    assert method.readings[0].spikes_per_neuron == pytest.approx(float(fired.sum()) / (16 * 16))
+    assert method.readings[0].spikes > float(fired.sum()) / 16
+
+
+@pytest.mark.parametrize("name", ["normalise-max", "opi"])
+def test_a_row_is_the_same_whatever_else_is_read(name, trained, digits):
+    alone, beside = (
+        compared(trained, digits, [name], steps, counted_samples=32).methods[0].readings[0]
+        for steps in ([2], [2, 32])
+    )
+    assert asdict(alone) == asdict(beside)
 
 
 def test_only_a_method_that_depends_on_t_is_calibrated_for_it(trained, digits):

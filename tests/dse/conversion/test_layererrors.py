@@ -72,6 +72,17 @@ def test_each_part_is_what_its_name_says(z, currents, expected):
         assert float(found[part]) == pytest.approx(expected.get(part, 0.0), abs=1e-6), part
 
 
+def test_drives_and_heights_are_in_the_staircase():
+    # of 4 steps, with 1/8 added at each: floor(4 x 0.65 + 1/2) = 3; a spike counts for 1.5
+    neurons = Neurons(torch.ones(()), torch.zeros(()), torch.tensor(0.125))
+    before, flow = torch.tensor([[0.65]]), torch.full((4, 1, 1), 0.65)
+    after = torch.tensor([[1.3]])
+    found = split(before, after, flow, neurons(flow), neurons, height=1.5)
+    expected = {"quantisation": 1.3 - 1.5 * 3 / 4, "total": 1.3 - 1.5 * 3 / 4}
+    for part in (*PARTS, "total"):
+        assert float(found[part]) == pytest.approx(expected.get(part, 0.0), abs=1e-6), part
+
+
 @pytest.mark.parametrize("levels", [1, 2, 4, 8])
 def test_a_quantised_source_read_at_as_many_steps_as_levels_has_no_quantisation(levels):
     source = network(lambda: Qcfs(levels, 0.2))

@@ -86,3 +86,29 @@ def test_the_model_based_threshold_is_what_all_excitatory_inputs_give_at_once() 
     assert [layer.threshold_high for layer in found.layers] == [2.0, 8.0]
     with pytest.raises(ConversionFailure, match=r"model-based: .* not in \[0, 1\]"):
         convert(model, images * 2, method, 4)
+
+
+OTHERS = {
+    "coding": adjusted(METHODS["opi"], coding="rate-compensated"),
+    "late": adjusted(METHODS["opi"], coding="rate-compensated-late"),
+    "rate": adjusted(METHODS["opi"], coding="rate"),
+    "least error": adjusted(METHODS["opi"], threshold="mmse"),
+    "distribution": adjusted(METHODS["opi"], threshold="distribution"),
+    "residual": adjusted(METHODS["opi"], initial="mean-residual"),
+    "tuned": adjusted(METHODS["opi"], tuning="surrogate", tuning_epochs=1),
+    "noisy": adjusted(METHODS["opi"], noisy_epochs=1),
+}
+
+
+@pytest.mark.parametrize("name", [*METHODS, *OTHERS])
+def test_what_does_not_depend_on_t_is_the_start_of_a_longer_network(
+    name: str, quantised_source: SourceNetwork, images: Tensor, lessons: Lessons
+) -> None:
+    method = OTHERS.get(name) or METHODS[name]
+    few, many = (
+        convert(quantised_source, images[:64], method, steps, lessons=lessons).network
+        for steps in (2, 5)
+    )
+    with torch.no_grad():
+        start, whole = few.logits_by_step(images[:20]), many.logits_by_step(images[:20])
+    assert torch.equal(start, whole[:2]) == (not method.depends_on_time_steps)
