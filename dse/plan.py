@@ -21,6 +21,7 @@ from dse.bounds import Bounds, bounds, refusal
 from dse.config import SweepConfig
 from dse.design import Design
 from dse.errors import TrialFailure
+from dse.reading import combinations
 from dse.recipe import Recipe
 from dse.sampling import default_design, sample
 from dse.selection import planned
@@ -189,7 +190,9 @@ def _timed(
                 if turn >= len(queue) or (is_late and turn > 0):
                     continue
                 one = queue[turn]
-                say(f"timing {variant}, {turn + 1} of {len(queue)} designs")
+                points = sum(len(o.steps) for o in combinations(one.design, recipe.config))
+                read = f", each with the {points} points read from it" if points else ""
+                say(f"timing {variant}, {turn + 1} of {len(queue)} designs{read}")
                 try:
                     found[variant].append(timed(one.design, one.size, recipe, Path(folder)))
                 except TrialFailure:

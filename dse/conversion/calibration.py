@@ -46,7 +46,8 @@ def bias(neurons: Neurons, currents: Tensor, wanted: Tensor, started: Start) -> 
     missed = mean - potentials.mean_output(neurons.initial, neurons, currents)
     neurons.drive = first + _over_channel(missed)
     missed_then = mean - potentials.mean_output(neurons.initial, neurons, currents)
-    is_kept = _over_channel(missed_then.abs()) < _over_channel(missed.abs())
+    errors = _over_channel(missed.abs()), _over_channel(missed_then.abs())
+    is_kept = potentials.falls(*errors, neurons)
     neurons.drive = torch.where(is_kept, neurons.drive, first.expand_as(neurons.drive))
     after = torch.where(is_kept, missed_then, missed).abs()
     before = float(missed.abs().mean()) if started.error_before is None else started.error_before

@@ -15,6 +15,8 @@ from torch import Tensor
 from dse.conversion.network import Neurons, by_channel_of
 from dse.errors import ConversionFailure
 
+_ROUNDING = 1e-6  # thresholds: errors that differ by less are one
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -90,7 +92,7 @@ def calibrated(
         update = missed.flatten(1).mean(1).reshape(-1, *(1 for _ in missed.shape[1:]))
     tried = first + len(currents) * update
     missed_then = mean - mean_output(tried, neurons, currents)
-    is_kept = missed_then.abs() < missed.abs() if is_guarded else torch.ones_like(missed) > 0
+    is_kept = falls(missed, missed_then, neurons) if is_guarded else torch.ones_like(missed) > 0
     after = torch.where(is_kept, missed_then, missed)
     return Start(
         torch.where(is_kept, tried, first),
@@ -98,6 +100,11 @@ def calibrated(
         float(after.abs().mean()),
         float(is_kept.double().mean()),
     )
+
+
+def falls(missed: Tensor, missed_then: Tensor, neurons: Neurons) -> Tensor:
+    """Where an error is smaller than before: by more than the order of sums can make of it."""
+    return missed.abs() - missed_then.abs() > _ROUNDING * neurons.threshold_values.max()
 
 
 def mean_output(initial: Tensor, neurons: Neurons, currents: Tensor) -> Tensor:
