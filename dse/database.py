@@ -186,7 +186,7 @@ def unusable(url: str, error: BaseException) -> StorageError:
     return StorageError(
         f"--storage {without_password(url)}: cannot be used: {_cause(error)}. It must be the URL "
         "of a database, such as sqlite:///study.db or postgresql://..., with its driver installed "
-        "(for PostgreSQL: pip install 'dse[postgresql]')"
+        "(for PostgreSQL: pip install '.[postgresql]')"
     )
 
 

@@ -146,7 +146,8 @@ def unpriced(design: Design, recipe: Recipe) -> dict[str, tuple[str, ...]]:
     data = recipe.data()
     seed_everything(0)
     model = build(design, data).to(recipe.device)
-    images = torch.from_numpy(data.validation.images[:FEW_SAMPLES]).to(recipe.device)
+    # of the training data: a batch-norm that settles wants more than one value
+    images = torch.from_numpy(data.train.images[:FEW_SAMPLES]).to(recipe.device)
     with torch.no_grad():
         for _ in range(SETTLING_PASSES):
             model.train()(images)

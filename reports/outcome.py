@@ -141,8 +141,8 @@ def summary(
     records: Sequence[TrialRecord], objectives: Sequence[Objective], units: EnergyUnits
 ) -> str:
     """The run in one sentence."""
-    trained = sum(record.parent is None for record in records)
-    read = len(records) - trained
+    trained = sum(record.parent is None and record.state != "refused" for record in records)
+    read = sum(record.parent is not None for record in records)
     tried = f"{trained} trial{'' if trained == 1 else 's'}"
     if read:
         tried += f" and {read} point{'' if read == 1 else 's'} made from them"

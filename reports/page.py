@@ -31,6 +31,7 @@ from reports.figures import (
 )
 from reports.outcome import by_variant, gaps, ranges, reasons, state_counts, summary
 from reports.parallel import parallel_facts
+from reports.pareto import Objective
 from reports.points import front
 from reports.record import Key, TrialRecord
 from reports.table import families_frame, layers_frame, pareto_frame, trials_frame, write_csv
@@ -259,6 +260,14 @@ def _layer_plots(data: ReportData) -> Iterator[ShownFigure]:
                 )
 
 
+def _limit(objective: Objective, units: EnergyUnits) -> str:
+    """`, at most 20 nJ`; nothing where there is no limit."""
+    if objective.limit is None:
+        return ""
+    word = "at least" if objective.goal == "max" else "at most"
+    return f", {word} {format_value(objective.limit, objective.unit, units)}"
+
+
 def _render(
     data: ReportData,
     plots: list[dict[str, Any]],
@@ -277,6 +286,7 @@ def _render(
         reasons=reasons(data.records),
         gaps=gaps(data.records, data.profile_names),
         columns=columns,
+        limits={one.name: _limit(one, data.units) for one in data.objectives},
         objective_names=[objective.name for objective in data.objectives],
         rows=[
             _row(point, how, data)

@@ -200,9 +200,8 @@ def _alike(point: TrialRecord, records: Sequence[TrialRecord]) -> str:
     names = []
     for other in twins(point, records):
         knobs = {name: value for name, value in knob_items(other) if own.get(name) != value}
-        names.append(
-            f"#{other.name} ({', '.join(f'{n} {format_knob(v)}' for n, v in knobs.items())})"
-        )
+        said = ", ".join(f"{name} {format_knob(value)}" for name, value in knobs.items())
+        names.append(f"#{other.name} ({said})" if said else f"#{other.name}")
     return f"; the same figures: {', '.join(names)}" if names else ""
 
 
@@ -247,7 +246,7 @@ def format_knob(value: Scalar) -> str:
 
 
 def ranged(notes: Sequence[str]) -> tuple[str, ...]:
-    """Notes that differ in their numbers alone as one: `kept by 71.5 to 92.4 % of the neurons`."""
+    """Notes that differ in their numbers alone as one: `kept by 71.5..92.4 % of the neurons`."""
     alike: dict[tuple[str, ...], list[list[str]]] = {}
     for note in notes:
         alike.setdefault(tuple(_NUMBER.split(note)), []).append(_NUMBER.findall(note))
@@ -259,4 +258,4 @@ def ranged(notes: Sequence[str]) -> tuple[str, ...]:
 
 def _range(numbers: Sequence[str]) -> str:
     low, high = (of(numbers, key=lambda one: float(one.replace(",", ""))) for of in (min, max))
-    return low if low == high else f"{low} to {high}"
+    return low if low == high else f"{low}..{high}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -172,9 +173,12 @@ def check_places(target: str, data: str | None, weights: Path | None) -> None:
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Raise TargetError for a place that holds anything but an earlier conversion."""
+    """Raise TargetError for a place that holds anything but an earlier conversion, or cannot."""
     from reports.conversion import KIND
 
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise TargetError(f"--out {folder}: cannot be made: {there} must be a folder to write in")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     try:

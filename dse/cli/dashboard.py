@@ -31,7 +31,7 @@ def dashboard(
     except ModuleNotFoundError as error:
         raise AskedWrongly(
             f"dse dashboard: the package {error.name} is missing: must be installed, with "
-            "pip install 'dse[dashboard]'"
+            "pip install '.[dashboard]'"
         ) from error
     from dse.storage import kept_in
 

@@ -158,11 +158,18 @@ def _say_used_up(sweep: Sweep) -> None:
     from dse.dispatch import is_spent
 
     size = sweep.space.size()
-    if size is not None and not is_spent(sweep.folder.records(), 0, sweep):
-        terminal.say(
-            f"all {size} designs of the space are trained, and none twice: the rest of the budget "
-            "is left (`budget: {repeats: N}` trains each N times)"
-        )
+    records = sweep.folder.records()
+    if size is None or is_spent(records, 0, sweep):
+        return
+    refused = sum(one.state == "refused" for one in records)
+    if refused == size:
+        terminal.say(f"all {size} designs of the space are beyond a limit: nothing was trained")
+        return
+    beyond = f" but {refused} that are beyond a limit" if refused else ""
+    terminal.say(
+        f"all {size} designs of the space{beyond} are trained, and none twice: the rest of the "
+        "budget is left (`budget: {repeats: N}` trains each N times)"
+    )
 
 
 def _refuse_other(folder: RunFolder, config: SweepConfig) -> None:

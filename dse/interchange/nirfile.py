@@ -59,7 +59,7 @@ def _h5py() -> Any:
         return importlib.import_module("h5py")
     except ModuleNotFoundError as error:
         raise AskedWrongly(
-            "NIR files: the package h5py is missing: must be installed, with pip install 'dse[nir]'"
+            "NIR files: the package h5py is missing: must be installed, with pip install '.[nir]'"
         ) from error
 
 

@@ -69,7 +69,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], str]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path}: damaged ({error}): must be weights saved as safetensors"
+            f"{path}: damaged, or of another kind ({error}): must be weights saved as safetensors, "
+            "by safetensors.torch.save_file(model.state_dict(), PATH)"
         ) from error
     document = metadata.get(DOCUMENT, "")
     if metadata.get(DIGEST) not in (None, digest(tensors, document)):

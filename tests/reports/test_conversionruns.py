@@ -120,7 +120,7 @@ def test_notes_that_differ_in_numbers_alone_are_one(converted):
     notes = {1: (told.format("71.5", 0), "on the data"), 2: (told.format("9.25", 5), NOTE)}
     [source] = sources(converted(notes=notes), [FP32], READINGS)
     assert source.conversions[1].notes == (
-        "kept by 9.25 to 71.5 % of 1,024 to 1,524 neurons, {} &",
+        "kept by 9.25..71.5 % of 1,024..1,524 neurons, {} &",
         NOTE.removeprefix("converted: "),
     )
 

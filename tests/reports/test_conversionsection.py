@@ -145,7 +145,7 @@ def test_what_was_calibrated_stands_once_and_not_on_top(converted, report, tmp_p
     notes = {1: (kept.format("71.5"), "drawn data"), 2: (kept.format("80.0"), "drawn data")}
     data = report(0, records=converted(notes=notes), readings=READINGS, baselines=())
     text = write_report(data, tmp_path).read_text(encoding="utf-8")
-    assert "opi: calibrated potentials were kept by 71.5 to 80.0 % of the neurons" in text
+    assert "opi: calibrated potentials were kept by 71.5..80.0 % of the neurons" in text
     assert "kept by 80.0" not in text
     top = text.partition("</header>")[0]
     assert "drawn data" in top and "is a reconstruction" in top and "were kept" not in top

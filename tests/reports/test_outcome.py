@@ -70,6 +70,10 @@ def test_summary_is_one_sentence(record, objectives, units):
         "2 trials and 1 point made from them: 2 complete, 1 failed; 2 points form the front, "
         "from #0 (ann) with 95.0 % and 9.00 nJ to #1 (snn) with 90.0 % and 2.00 nJ."
     )
+    refused = [record(n, state="refused", reason="beyond a limit") for n in (3, 4)]
+    assert summary([*records, *refused], objectives, units).startswith(
+        "2 trials and 1 point made from them: 2 complete, 1 failed, 2 refused before training;"
+    )
     assert summary(records[:1], objectives, units) == (
         "1 trial: 1 complete; one point is best in everything: #0 (ann) with 95.0 % and 9.00 nJ."
     )

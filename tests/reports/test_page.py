@@ -309,3 +309,11 @@ def test_without_repeats_there_is_no_such_table(small, tmp_path):
 def test_work_of_nobody_is_refused(small):
     with pytest.raises(ReportDataError, match="work: there is no record 99"):
         small(work={99: Work()}).check()
+
+
+def test_the_limit_of_an_objective_stands_with_it(small, objectives, tmp_path):
+    accuracy, energy = objectives
+    wanted = (replace(accuracy, limit=0.5), replace(energy, limit=2e6))
+    text = written(small(objectives=wanted), tmp_path)
+    assert "highest validation accuracy, at least 50.0 %" in text
+    assert "lowest energy per inference, at most 2.00 µJ" in text

@@ -148,6 +148,7 @@ def test_one_method_shows_every_t_and_the_errors_of_its_layers(folder):
         (("no.py:b", "--steps", "1;2"), ("must be whole numbers of time steps",)),
         (("no.py:b", "--hardware", "cmos"), ("unknown profile",)),
         (("no.py:b", "--out", "."), ("--out .: is there, and is no conversion",)),
+        (("no.py:b", "--out", "net.py/x"), ("--out net.py/x: cannot be made",)),
         (("no.py:b",), ("no.py: no such file",)),
         (("build",), ("must be a model of yours",)),
         (("net.py:raises",), ("net.py:raises: net.py:30: IndexError: pop from empty list",)),

@@ -256,7 +256,7 @@ def test_without_its_package_a_file_says_how_to_get_it(
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(AskedWrongly, match=r"pip install 'dse\[nir\]'"):
+    with pytest.raises(AskedWrongly, match=r"pip install '.\[nir\]'"):
         nirfile.read(path)
     with pytest.raises(AskedWrongly, match="h5py is missing"):
         nirfile.write(graph(), path)
