@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dse.conversion import potentials
+from dse.conversion.flow import Currents
 from dse.conversion.folding import Synapse
 from dse.conversion.network import Neurons, by_channel_of
 from dse.conversion.potentials import Start
@@ -26,20 +27,20 @@ FIT_RATE = 0.002  # of a step of Adam, as a share of the size of the weights
 class Flow:
     """How currents reach the neurons of a layer.
 
-    currents : samples (n,) or None for all -> (T, n, ...), with the weights as they are
+    currents : with the weights as they are
     synapses : that make them; none where they cannot be changed without changing others' currents
     """
 
-    currents: Callable[[Tensor | None], Tensor]
+    currents: Currents
     synapses: Sequence[Synapse] = ()
 
 
-def bias(neurons: Neurons, currents: Tensor, wanted: Tensor, started: Start) -> Start:
+def bias(neurons: Neurons, currents: Currents, wanted: Tensor, started: Start) -> Start:
     """Add to the drive of each channel what its mean output misses: a bias that is corrected.
 
     Light calibration of Li, Deng, Dong, Gong and Gu, ICML 2021. A channel whose mean error does
     not fall keeps the drive that it has (which the authors do not check).
-    wanted : activations (N, ...)      currents : (T, N, ...)
+    wanted : activations (N, ...)
     """
     mean = wanted.mean(0)
     first = neurons.drive
@@ -56,17 +57,17 @@ def bias(neurons: Neurons, currents: Tensor, wanted: Tensor, started: Start) -> 
 
 def dual_phase(
     where: str, neurons: Neurons, flow: Flow, wanted: Tensor, started: Start
-) -> tuple[Tensor, Start]:
+) -> tuple[Currents, Start]:
     """Phase II of Wang et al., arXiv:2205.07473: potentials, then weights, then potentials again.
 
     Weights and biases are fitted by the mean squared error of the layer's mean outputs; the
     authors minimise a divergence of their softmax. The fit is undone if the mean error that the
     potentials leave is larger with it than without: it never rises.
     wanted : activations (N, ...), clipped at the threshold
-    returns : the currents (T, N, ...), and what became of the potentials
+    returns : the currents, and what became of the potentials
     Raises ConversionFailure for an error that is not finite.
     """
-    currents = flow.currents(None)
+    currents = flow.currents.held()
     before = potentials.calibrated(neurons.initial, wanted, neurons, currents)
     neurons.initial = before.initial
     first = (
@@ -78,7 +79,7 @@ def dual_phase(
         return currents, first
     kept = [copy.deepcopy(synapse.state_dict()) for synapse in flow.synapses]
     fit(where, neurons, flow, wanted)
-    fitted = flow.currents(None)
+    fitted = flow.currents.held()
     then = potentials.calibrated(before.initial, wanted, neurons, fitted)
     assert then.error_after is not None
     assert first.error_after is not None
@@ -111,19 +112,18 @@ def fit(where: str, neurons: Neurons, flow: Flow, wanted: Tensor) -> tuple[float
         ]
     )
     order = torch.Generator().manual_seed(0)
-    first = best = _error(where, neurons, flow, wanted, None)
+    first = best = _error(where, neurons, flow.currents, wanted)
     kept = [one.detach().clone() for one in parameters]
     waited = 0
     for _ in range(FIT_EPOCHS):
         for picked in torch.randperm(len(wanted), generator=order).split(FIT_BATCH):
-            here = picked.to(wanted.device)
-            with torch.enable_grad():
-                loss = F.mse_loss(_outputs(neurons, flow.currents(here)), wanted[here])
-                gradients = torch.autograd.grad(loss, parameters)
-            for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = gradient
+            optimizer.zero_grad()
+            for here in picked.to(wanted.device).split(flow.currents.most):
+                with torch.enable_grad():
+                    loss = F.mse_loss(_outputs(neurons, flow.currents.get(here)), wanted[here])
+                    (loss * (len(here) / len(picked))).backward(inputs=parameters)
             optimizer.step()
-        error = _error(where, neurons, flow, wanted, None)
+        error = _error(where, neurons, flow.currents, wanted)
         waited += 1
         if error < best:
             best, waited = error, 0
@@ -138,10 +138,11 @@ def fit(where: str, neurons: Neurons, flow: Flow, wanted: Tensor) -> tuple[float
 
 
 @torch.no_grad()
-def _error(
-    where: str, neurons: Neurons, flow: Flow, wanted: Tensor, picked: Tensor | None
-) -> float:
-    error = float(F.mse_loss(_outputs(neurons, flow.currents(picked)), wanted))
+def _error(where: str, neurons: Neurons, currents: Currents, wanted: Tensor) -> float:
+    error = 0.0
+    for samples, part in zip(currents.parts, currents, strict=True):
+        missed = F.mse_loss(_outputs(neurons, part), wanted[samples])
+        error += float(missed) * (part.shape[1] / len(wanted))
     if not error < float("inf"):
         raise ConversionFailure(f"{where}: calibration: error is {error}: must be finite")
     return error

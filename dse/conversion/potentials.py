@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dse.conversion.flow import Currents
 from dse.conversion.network import Neurons, by_channel_of
 from dse.errors import ConversionFailure
 
@@ -34,7 +35,7 @@ class Start:
     kept_share: float | None = None
 
 
-def start(rule: str, wanted: Tensor, neurons: Neurons, currents: Tensor) -> Start:
+def start(rule: str, wanted: Tensor, neurons: Neurons, currents: Currents) -> Start:
     """The initial potentials of a layer by a rule.
 
     zero : none        half : half of the threshold (Bu et al., AAAI 2022; algorithm 1 of IC-SNN)
@@ -45,10 +46,10 @@ def start(rule: str, wanted: Tensor, neurons: Neurons, currents: Tensor) -> Star
     mean-residual : the mean potential that is left after T steps, one number for the layer (a
         second reading of algorithm 2, as in the code of Bu et al., ICLR 2022)
 
-    wanted : activations (N, ...), clipped at the threshold     currents : (T, N, ...)
+    wanted : activations (N, ...), clipped at the threshold
     Raises ConversionFailure for another rule.
     """
-    threshold = by_channel_of(neurons.threshold_values, currents.dim() - 2)
+    threshold = by_channel_of(neurons.threshold_values, wanted.dim() - 1)
     zero, half = torch.zeros_like(threshold), threshold / 2
     if rule == "zero":
         return Start(zero)
@@ -58,9 +59,8 @@ def start(rule: str, wanted: Tensor, neurons: Neurons, currents: Tensor) -> Star
         if neurons.reset == "hard":
             raise ConversionFailure("initial mean-residual: a hard reset leaves none: must be soft")
         neurons.initial = zero
-        spikes = neurons(currents).sum(0)
-        left = currents.sum(0) + len(currents) * neurons.drive - spikes * threshold
-        return Start(left.mean())
+        shares = [_left(neurons, part) * (part.shape[1] / len(wanted)) for part in currents]
+        return Start(torch.stack(shares).sum())
     if rule not in CALIBRATED:
         raise ConversionFailure(f'initial_rule "{rule}": must be one of {", ".join(RULES)}')
     first = zero if rule == "training-set-from-zero" else half
@@ -78,7 +78,7 @@ def calibrated(
     first: Tensor,
     wanted: Tensor,
     neurons: Neurons,
-    currents: Tensor,
+    currents: Currents,
     *,
     by_channel: bool = False,
     is_guarded: bool = True,
@@ -90,7 +90,7 @@ def calibrated(
     update = missed
     if by_channel and missed.dim() > 1:
         update = missed.flatten(1).mean(1).reshape(-1, *(1 for _ in missed.shape[1:]))
-    tried = first + len(currents) * update
+    tried = first + currents.time_steps * update
     missed_then = mean - mean_output(tried, neurons, currents)
     is_kept = falls(missed, missed_then, neurons) if is_guarded else torch.ones_like(missed) > 0
     after = torch.where(is_kept, missed_then, missed)
@@ -107,12 +107,21 @@ def falls(missed: Tensor, missed_then: Tensor, neurons: Neurons) -> Tensor:
     return missed.abs() - missed_then.abs() > _ROUNDING * neurons.threshold_values.max()
 
 
-def mean_output(initial: Tensor, neurons: Neurons, currents: Tensor) -> Tensor:
+def mean_output(initial: Tensor, neurons: Neurons, currents: Currents) -> Tensor:
     """Threshold x spikes / T of every neuron, its mean over the samples."""
     neurons.initial = initial
+    samples = sum(part.stop - part.start for part in currents.parts)
+    spikes = torch.stack([neurons(part).sum(0).sum(0) for part in currents]).sum(0)
+    threshold = by_channel_of(neurons.threshold_values, spikes.dim())
+    return spikes / samples * threshold / currents.time_steps
+
+
+def _left(neurons: Neurons, currents: Tensor) -> Tensor:
+    """The mean potential after currents (T, n, ...), of neurons that start from none."""
     threshold = by_channel_of(neurons.threshold_values, currents.dim() - 2)
-    spikes: Tensor = neurons(currents)
-    return spikes.sum(0).mean(0) * threshold / len(currents)
+    spikes = neurons(currents).sum(0)
+    left = currents.sum(0) + len(currents) * neurons.drive - spikes * threshold
+    return left.mean()
 
 
 CALIBRATED = (

@@ -7,9 +7,8 @@ each layer is set up for the spikes that really reach it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,16 @@ from torch import Tensor, nn
 from dse.conversion import calibration, potentials, thresholds
 from dse.conversion.calibration import Flow
 from dse.conversion.converted import Converted, ConvertedLayer
+from dse.conversion.flow import (
+    Get,
+    Pick,
+    entering,
+    held,
+    in_parts,
+    kept_spikes,
+    over_steps,
+    through,
+)
 from dse.conversion.folding import Synapse, by_channel, with_values, worthy
 from dse.conversion.graph import Graph, Node, compute
 from dse.conversion.methods import Method
@@ -30,7 +39,6 @@ from dse.conversion.network import (
     When,
     added,
     by_channel_of,
-    encode,
     over_time,
 )
 from dse.errors import ConversionFailure
@@ -42,7 +50,7 @@ CODINGS: Mapping[str, tuple[Coding, When]] = {
     "rate-compensated-late": ("rate", "end"),
     "poisson": ("poisson", "none"),
 }
-# of the largest layer over all steps and images: there are some five such tensors at a time
+# of the largest layer over all steps, of images that flow together: some five such tensors at once
 MOST_VALUES = 1 << 26
 
 
@@ -50,37 +58,28 @@ MOST_VALUES = 1 << 26
 class _Value:
     """What a node gives on the calibration images, in both networks.
 
-    ann : (N, ...)      spiking : (count * N, ...)
+    ann : (N, ...)      flowing : in the spiking network
     worth : of a spike, () or (C,), where spikes flow; None where currents do
     ceiling : the largest current that spikes could cause; None where it is not known
-    again : samples, or None for all -> `spiking` and `count` with the weights as they are; None
-        where spikes flow
-    synapses : whose weights `again` goes through
+    again : `flowing` with the weights as they are, through those of `synapses`; None where spikes
+        flow
     """
 
     ann: Tensor
-    spiking: Tensor
-    count: int
+    flowing: Get
     worth: Tensor | None
     ceiling: Tensor | None = None
-    again: Callable[[Tensor | None], tuple[Tensor, int]] | None = None
+    again: Get | None = None
     synapses: tuple[Synapse, ...] = ()
-
-    def part(self, samples: Tensor | None) -> tuple[Tensor, int]:
-        """What flows for some samples, or all."""
-        if samples is None:
-            return self.spiking, self.count
-        by_step = self.spiking.unflatten(0, (self.count, -1))
-        return by_step[:, samples].flatten(0, 1), self.count
 
 
 @dataclass(slots=True)
 class Walk:
-    """images : calibration images, all of which flow through the ANN
+    """images : calibration images
 
     learned : thresholds that were found before; None: they are the largest currents
-    flowing : so many of the images flow through the spiking network, too: one where nothing is
-        learned from it, and fewer where T steps of the largest layer would not fit into memory
+    parts : of the images, that flow through the spiking network together; one image alone where
+        nothing is learned from it
     """
 
     graph: Graph
@@ -94,14 +93,13 @@ class Walk:
     values: dict[str, _Value] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     users: Mapping[str, int] = field(init=False)
-    flowing: int = field(init=False)
+    parts: Sequence[slice] = field(init=False)
 
     def __post_init__(self) -> None:
         self.users = _users(self.graph)
-        self.flowing = 1
-        if self.learned is None or calibrates(self.method):
-            most = MOST_VALUES // (self.time_steps * _largest_layer(self.graph, self.images[:1]))
-            self.flowing = min(len(self.images), max(1, most))
+        is_seen = self.learned is None or calibrates(self.method)
+        most = MOST_VALUES // (self.time_steps * _largest_layer(self.graph, self.images[:1]))
+        self.parts = in_parts(len(self.images) if is_seen else 1, max(1, most))
 
     def converted(self) -> Converted:
         coding, compensation = CODINGS[self.method.coding]
@@ -121,9 +119,9 @@ class Walk:
         shell = ConvertedNetwork(
             (), {}, time_steps=self.time_steps, coding=coding, compensation=compensation
         ).eval()
-        (spiking, count), loss = encode(shell, self.images[: self.flowing])
+        coded, loss = entering(shell, self.images, self.parts)
         self.steps.append(Step(start.name, "input", ()))
-        self.values[start.name] = _Value(self.images, spiking, count, self.images.new_ones(()))
+        self.values[start.name] = _Value(self.images, coded, self.images.new_ones(()))
         losses = {} if loss is None else {start.name: loss}
         left = dict(self.users)
         for node in nodes:
@@ -149,7 +147,7 @@ class Walk:
             self.graph,
             self.method,
             tuple(self.layers),
-            self.flowing if calibrates(self.method) else len(self.images),
+            len(self.images),
             self._notes(),
         )
 
@@ -179,18 +177,15 @@ class Walk:
         else:
             assert node.module is not None
             module = copy.deepcopy(node.module)  # the source keeps its own
-        count, spiking = source.count, source.spiking
-        if node.kind == "max":
-            spiking = module(over_time(spiking, count, self.time_steps)).flatten(0, 1)
-            count = self.time_steps
-        else:
-            spiking = module(spiking)
+        rates_over = self.time_steps if node.kind == "max" else None
         if node.inputs[0] in losses and node.kind != "max":
             losses[node.name] = module(losses[node.inputs[0]])
-        value = _Value(ann, spiking, count, worth, source.ceiling)
+        flowing = self._held(through(module, source.flowing, rates_over), ann)
+        value = _Value(ann, flowing, worth, source.ceiling)
         if source.again is not None:
-            value.again = partial(_through, module, source.again)
-            value.synapses = source.synapses
+            value.again = through(module, source.again, rates_over)
+            # what else reads the source is to keep its currents
+            value.synapses = source.synapses if self.users[node.inputs[0]] == 1 else ()
         self._put(node, module, value)
 
     def _synapse(
@@ -209,14 +204,15 @@ class Walk:
             extra = _key(f"{node.name}.compensation")
             self.modules[extra] = twin
 
-        def again(samples: Tensor | None) -> tuple[Tensor, int]:
-            spikes, count = source.part(samples)
-            currents = module(spikes)
+        before = through(module, source.flowing)
+
+        def again(picked: Pick) -> tuple[Tensor, int]:
+            currents, count = before(picked)
             if loss is None or twin is None:
                 return currents, count
             by_step = list(over_time(currents, count, self.time_steps).unbind(0))
             place = 0 if compensation == "start" else -1
-            by_step[place] = by_step[place] + twin(loss if samples is None else loss[samples])
+            by_step[place] = by_step[place] + twin(loss[picked])
             return torch.cat(by_step), self.time_steps
 
         ceiling = None
@@ -224,7 +220,7 @@ class Walk:
             ceiling = module.weight.clamp(min=0).flatten(1).sum(1)
             ceiling = ceiling if module.bias is None else ceiling + module.bias.clamp(min=0)
             ceiling = ceiling.max()
-        value = _Value(ann, *again(None), None, ceiling, again, (module,))
+        value = _Value(ann, self._held(again, ann), None, ceiling, again, (module,))
         self._put(node, module, value, extra)
 
     def _add(self, node: Node, sources: list[_Value], ann: Tensor) -> None:
@@ -234,7 +230,7 @@ class Walk:
             if source.again is not None:
                 names.append(name)
                 # currents that flow elsewhere, too, are not to change, and neither their weights
-                ways.append(source.again if self.users[name] == 1 else source.part)
+                ways.append(source.again if self.users[name] == 1 else source.flowing)
                 ceilings.append(source.ceiling)
                 continue
             assert source.worth is not None
@@ -242,13 +238,13 @@ class Walk:
                 raise ConversionFailure(f"{node.where}: a sum of features of neurons: must be maps")
             module = by_channel(source.worth.expand(source.ann.shape[1]))
             names.append(f"{node.name}.way{index}")
-            ways.append(partial(_through, module, source.part))
+            ways.append(through(module, source.flowing))
             ceilings.append(source.worth.max())
             self.modules[_key(names[-1])] = module
             self.steps.append(Step(names[-1], "synapse", (name,), _key(names[-1])))
 
-        def again(samples: Tensor | None) -> tuple[Tensor, int]:
-            return added([way(samples) for way in ways], self.time_steps)
+        def again(picked: Pick) -> tuple[Tensor, int]:
+            return added([way(picked) for way in ways], self.time_steps)
 
         known = [ceiling for ceiling in ceilings if ceiling is not None]
         ceiling = torch.stack(known).sum() if len(known) == len(ways) else None
@@ -259,12 +255,16 @@ class Walk:
             for synapse in source.synapses
         )
         self.steps.append(Step(node.name, "add", tuple(names)))
-        self.values[node.name] = _Value(ann, *again(None), None, ceiling, again, synapses)
+        self.values[node.name] = _Value(ann, self._held(again, ann), None, ceiling, again, synapses)
 
     def _activation(self, node: Node, source: _Value, after: Tensor) -> None:
         method = self.method
-        currents = over_time(source.spiking, source.count, self.time_steps)
-        learned = currents.max() if self.learned is None else self.learned.get(node.name)
+        currents = over_steps(source.flowing, self.parts, self.time_steps)
+        learned = (
+            torch.stack([part.max() for part in currents]).max()
+            if self.learned is None
+            else self.learned.get(node.name)
+        )
         seen = thresholds.Seen(
             node, source.ann, after, self.time_steps, method.percentile, learned, source.ceiling
         )
@@ -280,7 +280,7 @@ class Walk:
         )
         # neurons can give what their threshold allows, and a spike counts for so much of it
         top = by_channel_of(found.threshold, after.dim() - 1)
-        wanted = after[: self.flowing] / found.height
+        wanted = after[: self.parts[-1].stop] / found.height
         reachable = wanted.clamp(max=top)
         started = potentials.start(method.initial, reachable, neurons, currents)
         neurons.initial = started.initial.clone()
@@ -303,23 +303,25 @@ class Walk:
                 started.kept_share,
             )
         )
-        spikes = neurons(currents).flatten(0, 1)
-        value = _Value(after, spikes, self.time_steps, found.threshold * found.height)
+        spikes = kept_spikes((neurons(part) for part in currents), self.parts)
+        value = _Value(after, spikes, found.threshold * found.height)
         self._put(node, neurons, value)
+
+    def _held(self, get: Get, ann: Tensor) -> Get:
+        """What flows, computed once if that of all images fits, else for all that read it."""
+        values = self.time_steps * self.parts[-1].stop * ann[0].numel()
+        fits = len(self.parts) == 1 or values <= MOST_VALUES
+        return held(get, self.parts) if fits else get
 
     def _flow(self, node: Node, source: _Value) -> Flow:
         """How currents reach the neurons, and the synapses that may be fitted to them."""
-        again = source.again
-        assert again is not None
-
-        def currents(samples: Tensor | None) -> Tensor:
-            return over_time(*again(samples), self.time_steps)
-
+        assert source.again is not None
         is_ours = self.users[node.inputs[0]] == 1
         if not is_ours or not source.synapses:
             self.notes.append(
                 f"{node.name}: its currents flow elsewhere, too: no weight was fitted"
             )
+        currents = over_steps(source.again, self.parts, self.time_steps)
         return Flow(currents, source.synapses if is_ours else ())
 
     def _put(
@@ -339,7 +341,7 @@ class Walk:
             )
         if method.depends_on_time_steps:
             notes.append(
-                f"calibrated for T = {self.time_steps} on {self.flowing} training images"
+                f"calibrated for T = {self.time_steps} on {len(self.images)} training images"
                 if calibrates(method)
                 else f"set up for T = {self.time_steps}"
             )
@@ -363,13 +365,6 @@ def _largest_layer(graph: Graph, images: Tensor) -> int:
     sizes = [images[0].numel()]
     graph.run(images, lambda node, before, after: sizes.append(after[0].numel()))
     return max(sizes)
-
-
-def _through(
-    module: nn.Module, before: Callable[[Tensor | None], tuple[Tensor, int]], samples: Tensor | None
-) -> tuple[Tensor, int]:
-    values, count = before(samples)
-    return module(values), count
 
 
 def _times(error: float | None, height: float) -> float | None:

@@ -75,7 +75,7 @@ def server(host: str = "127.0.0.1") -> Iterator[Server]:
     """A server that listens on an address of this machine; skips with the reason if none can."""
     binaries = _binaries()
     if find_spec("psycopg") is None:
-        pytest.skip("no driver for PostgreSQL: pip install 'dse[postgresql]'")
+        pytest.skip("no driver for PostgreSQL: pip install '.[postgresql]'")
     owner = _owner()
     folder = Path(tempfile.mkdtemp(prefix="dse-postgres-", dir="/tmp"))
     try:

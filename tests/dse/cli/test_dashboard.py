@@ -19,7 +19,7 @@ from dse.storage import open_study
 
 needs_it = pytest.mark.skipif(
     find_spec("optuna_dashboard") is None,
-    reason="optuna-dashboard is not installed: pip install 'dse[dashboard]'",
+    reason="optuna-dashboard is not installed: pip install '.[dashboard]'",
 )
 
 
@@ -82,6 +82,6 @@ def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch
     assert done.returncode == 2
     assert done.stderr == (
         "dse dashboard: the package optuna_dashboard is missing: must be installed, with "
-        "pip install 'dse[dashboard]'\n"
+        "pip install '.[dashboard]'\n"
     )
     assert dse("dashboard", "nothing", folder=tmp_path).returncode == 2

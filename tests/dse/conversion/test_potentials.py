@@ -13,6 +13,7 @@ from torch import nn
 
 from dse.conversion import potentials
 from dse.conversion.convert import convert
+from dse.conversion.flow import at_once
 from dse.conversion.methods import METHODS
 from dse.conversion.network import Neurons
 
@@ -46,7 +47,7 @@ def _errors(currents, wanted, initial) -> np.ndarray:
 )
 def test_the_guard_never_raises_the_error_of_a_neuron(rule, first, seed):
     currents, wanted, neurons = _layer(seed)
-    found = potentials.start(rule, wanted, neurons, currents)
+    found = potentials.start(rule, wanted, neurons, at_once(currents))
     before = _errors(currents, wanted, first)
     after = _errors(currents, wanted, found.initial.numpy())
     assert np.all(after <= before)
@@ -60,7 +61,7 @@ def test_the_guard_never_raises_the_error_of_a_neuron(rule, first, seed):
 
 def test_without_a_guard_the_mean_error_is_told_whatever_it_is():
     currents, wanted, neurons = _layer(0)
-    found = potentials.start("training-set-unguarded", wanted, neurons, currents)
+    found = potentials.start("training-set-unguarded", wanted, neurons, at_once(currents))
     rates = integrate_fire(currents, 0.9, 0.45)[0].mean(0) * 0.9
     update = T * (wanted.numpy().mean(0) - rates.mean(0))
     np.testing.assert_allclose(found.initial.numpy(), 0.45 + update, atol=1e-12)
@@ -72,12 +73,13 @@ def test_without_a_guard_the_mean_error_is_told_whatever_it_is():
 
 def test_an_update_by_channel_is_the_same_for_a_map():
     currents, wanted, neurons = _layer(0)
-    found = potentials.start("training-set-by-channel", wanted, neurons, currents).initial
+    found = potentials.start("training-set-by-channel", wanted, neurons, at_once(currents)).initial
     assert all(len(one.unique()) <= 2 for one in found)  # the old potential, or the new one
     features = _layer(0, (5,))
-    by_neuron = potentials.start("training-set", features[1], features[2], features[0]).initial
-    by_channel = potentials.start("training-set-by-channel", features[1], features[2], features[0])
-    assert torch.equal(by_neuron, by_channel.initial)
+    currents, wanted, neurons = at_once(features[0]), features[1], features[2]
+    by_neuron = potentials.start("training-set", wanted, neurons, currents).initial
+    by_channel = potentials.start("training-set-by-channel", wanted, neurons, currents).initial
+    assert torch.equal(by_neuron, by_channel)
 
 
 def test_layers_of_a_network_report_their_errors_and_shares():
