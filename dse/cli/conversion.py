@@ -99,9 +99,7 @@ def _where(
 
 def _with_percentile(method: Method, percentile: float) -> Method | None:
     """A method with this percentile, None if its thresholds follow none."""
-    if not method.has_percentile:
-        return None
-    return replace(method, percentile=percentile)
+    return replace(method, percentile=percentile) if method.has_percentile else None
 
 
 def _of_epochs(method: Method, epochs: int) -> Method | None:
@@ -173,7 +171,7 @@ def check_places(target: str, data: str | None, weights: Path | None) -> None:
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Raise TargetError for a place that holds anything but an earlier conversion, or cannot."""
+    """Raise TargetError for a place not to write in, or with anything but an old conversion."""
     from reports.conversion import KIND
 
     there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
